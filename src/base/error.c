@@ -15,6 +15,7 @@ void ism_error_clear(struct ism_error *err)
 	*err = (struct ism_error){ 0 };
 }
 
+ISM_PRINTF(6, 0)
 static int error_fill(struct ism_error *err, int code, enum ism_status status, const char *where,
                       uint64_t offset, const char *fmt, va_list args)
 {

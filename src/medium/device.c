@@ -87,7 +87,8 @@ static unsigned device_depth(dev_t dev)
 	}
 	if (!f || fscanf(f, "%u", &nr) != 1 || nr == 0)
 		nr = 2;
-	return MIN(3 * MIN(nr, 1024U), (unsigned)(DEPTH_BYTES_MAX / REQUEST_BYTES));
+	nr = MIN(nr, 1024U);
+	return MIN(3 * nr, (unsigned)(DEPTH_BYTES_MAX / REQUEST_BYTES));
 }
 
 int device_medium(int fd, const char *path, bool writable, struct medium **ret,
