@@ -2,6 +2,7 @@
 /* From a REF to a disk: carrier, then the format that its content shows. */
 #include "format/format.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,20 @@ static const struct format_driver *probe(const uint8_t *head, size_t len)
 				return drivers[i];
 	}
 	return NULL;
+}
+
+int format_error(struct ism_error *err, const struct medium *carrier, uint64_t offset,
+                 const char *fmt, ...)
+{
+	_free_ char *text = NULL;
+	va_list args;
+
+	va_start(args, fmt);
+	if (vasprintf(&text, fmt, args) < 0)
+		text = NULL;
+	va_end(args);
+	return ism_error_set(err, -EBADMSG, carrier->name, offset, "%s",
+	                     text ? text : "is damaged");
 }
 
 void source_facts_clear(struct source_facts *facts)
