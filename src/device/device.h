@@ -21,6 +21,9 @@ struct target {
 	unsigned part_number;     /* is_partition: which */
 	uint64_t offset, size; /* is_partition: where it lies on the disk; else 0 and the disk's or
 	                          file's size */
+	uint64_t dev; /* the device itself: disk or partition; of a file the one it is on */
+	uint64_t ino; /* of an existing file */
+	int lock_fd;  /* a partition's disk, locked from target_open() to target_free() */
 };
 
 /**
@@ -76,8 +79,11 @@ int target_open(struct target *t, const struct guard_request *rq, struct medium 
 /** target_drop_partitions() - make the kernel forget the partitions of the disk behind @m (BLKPG);
  * no-op on files */
 int target_drop_partitions(const struct target *t, struct medium *m, struct ism_error *err);
-/** target_rescan() - make the kernel read the table again, wait for udev where it runs; before the
- * medium is closed */
+/**
+ * target_rescan() - make the kernel read the table again, wait for udev where it runs; before the
+ * medium is closed. The last thing that is done to it: udev leaves a locked disk alone, so the lock
+ * is given back before waiting; the exclusive open stays.
+ */
 int target_rescan(const struct target *t, struct medium *m, struct ism_error *err);
 /** target_commit() - rename NAME.part to NAME, durable; no-op unless is_new */
 int target_commit(const struct target *t, struct ism_error *err);
