@@ -17,12 +17,16 @@ struct format_magic {
  * @magics: one of them matching the first 4096 bytes is enough to call @open
  * @open:   @carrier is owned by *@ret on success, and stays the caller's on failure. May read it
  * (peek on a forward carrier). @options->threads is never 0 here.
+ * @detail: one clause for the user about an open medium of this format, malloc'ed or NULL; optional
+ * @container: what it holds may again be in one of the formats (once)
  */
 struct format_driver {
 	const char *name;
 	struct format_magic magics[6];
 	int (*open)(struct medium *carrier, const struct ism_open_options *options,
 	            struct medium **ret, struct ism_error *err);
+	char *(*detail)(const struct medium *m);
+	bool container;
 };
 
 extern const struct format_driver format_driver_gz;
@@ -44,6 +48,8 @@ struct source_facts {
 	char **files;          /* every local file the source consists of; NULL-terminated; owned */
 };
 void source_facts_clear(struct source_facts *facts);
+/** source_facts_add_file() - @path is copied */
+int source_facts_add_file(struct source_facts *facts, const char *path, struct ism_error *err);
 
 /**
  * source_open() - open REF as a disk: carrier, split parts, format, bmap
@@ -53,6 +59,9 @@ void source_facts_clear(struct source_facts *facts);
  */
 int source_open(const char *ref, const struct ism_open_options *options, struct medium **ret,
                 struct source_facts *ret_facts, struct ism_error *err);
+
+/** format_probe() - the driver whose magic the first @len bytes show, or NULL */
+const struct format_driver *format_probe(const uint8_t *head, size_t len);
 
 /**
  * format_error() - damaged or truncated compressed data: -EBADMSG with the carrier's name and the
@@ -66,10 +75,14 @@ int format_error(struct ism_error *err, const struct medium *carrier, uint64_t o
  * extents and each mapped range is checked against its checksum while it is read */
 int bmap_open(struct medium *image, const char *bmap_path, struct medium **ret,
               struct ism_error *err);
-/** split_open() - @first is the path of the first (or any) part; *@ret reads all parts as one */
+/**
+ * split_open() - @first is the path of any part, or what all parts' names begin with
+ * *@ret reads all parts as one; its name is the parts' common name.
+ */
 int split_open(const char *first, const struct ism_open_options *options, struct medium **ret,
                struct source_facts *facts, struct ism_error *err);
-/** split_is_part() - the name of @path is one of a numbered series whose other members exist */
+/** split_is_part() - the name of @path is one of a numbered series whose other members exist, or no
+ * file has that name and the files of such a series begin with it */
 bool split_is_part(const char *path);
 
 #endif

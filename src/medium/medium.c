@@ -68,6 +68,19 @@ static size_t read_head(struct medium *m, uint8_t *buf, size_t len, uint64_t off
 	return n;
 }
 
+/* A forward medium that skips: what lies before @offset will not be asked for any more. */
+static void skip_ahead(struct medium *m, uint64_t offset)
+{
+	if (m->head_len) {
+		size_t n = (size_t)MIN(offset - m->head_offset, (uint64_t)m->head_len);
+
+		memmove(m->head, m->head + n, m->head_len - n);
+		m->head_len -= n;
+		m->head_offset += n;
+	}
+	m->position = MAX(m->position, offset);
+}
+
 static int read_driver(struct medium *m, uint8_t *buf, size_t len, uint64_t offset, size_t *ret_len,
                        struct ism_error *err)
 {
@@ -101,7 +114,9 @@ int medium_read(struct medium *m, void *buf, size_t len, uint64_t offset, size_t
 	if (m->forward) {
 		uint64_t next = m->head_len ? m->head_offset : m->position;
 
-		if (offset != next)
+		if (m->skips && offset > next)
+			skip_ahead(m, offset);
+		else if (offset != next)
 			return ism_error_set(err, -ESPIPE, m->name, offset,
 			                     "can only be read from start to end");
 		head = read_head(m, buf, len, offset);

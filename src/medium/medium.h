@@ -20,7 +20,7 @@ struct medium;
  * struct medium_ops - what a medium can do; a missing hook means the default in brackets
  * @read:       fill @buf from @offset; sets *@ret_len, less than @len only at the end of the
  * medium; one call may return fewer bytes than asked: the core calls again; 0 bytes = the end. On a
- * forward medium @offset is always where the last read ended
+ * forward medium @offset is always where the last read ended, or further ahead if it skips
  * @write:      write all @len bytes at @offset [-EROFS]
  * @zero:       make the range zero [written as zeros]
  * @discard:    the content of the range is not needed any more; a hint [nothing]
@@ -59,6 +59,7 @@ struct medium {
 	uint32_t sector_size; /* logical, bytes; 512 where there is no such thing */
 	uint32_t physical_size; /* physical sector, bytes; a multiple of sector_size */
 	bool forward;           /* reads must go on where the last one ended */
+	bool skips;             /* forward: reads may also go on further ahead */
 	bool writable;
 	int fd;         /* for asynchronous I/O with any length, offset and address that are
 	                   multiples of `align`; -1 = use the hooks */
@@ -83,8 +84,8 @@ void medium_closep(struct medium **m);
 /**
  * medium_read() - read @len bytes at @offset
  * @ret_len: bytes read; less than @len only when the medium ends there
- * On a forward medium @offset must be where the last read ended: -ESPIPE. The error names medium
- * and offset.
+ * On a forward medium @offset must be where the last read ended, or behind that if it skips:
+ * -ESPIPE. The error names medium and offset.
  */
 int medium_read(struct medium *m, void *buf, size_t len, uint64_t offset, size_t *ret_len,
                 struct ism_error *err);
