@@ -29,12 +29,15 @@ struct ism_extent {
 	enum ism_extent_kind kind;
 };
 
+struct tap; /* the library's own */
+
 /**
  * struct ism_open_options - how a REF is opened; all zero is the default
  * @bmap:       path of a bmap file; NULL = the one beside the image, if there is one
  * @no_bmap:    do not look for one
  * @raw:        the bytes as they are: no format is probed
  * @threads:    decoding threads, 0 = one a processor
+ * @tap:        shown every byte of a carrier that comes only once; NULL = none
  * @stop:       when it becomes true, a read that waits ends with -ECANCELED; NULL = never
  */
 struct ism_open_options {
@@ -42,6 +45,7 @@ struct ism_open_options {
 	bool no_bmap;
 	bool raw;
 	unsigned threads;
+	struct tap *tap;
 	const atomic_bool *stop;
 };
 

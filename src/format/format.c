@@ -12,6 +12,7 @@
 #include "format/foreign.h"
 
 static const struct format_driver *const drivers[] = {
+	&format_driver_undo,
 	&format_driver_zip,
 };
 

@@ -3,6 +3,7 @@
 #include "medium/medium.h"
 
 #include "base/bytes.h"
+#include "medium/tap.h"
 
 static const struct carrier_driver *const carriers[] = {
 	&carrier_driver_pipe,
@@ -15,8 +16,20 @@ int carrier_open(const char *ref, const struct ism_open_options *options, struct
 {
 	static const struct ism_open_options none;
 
-	for (size_t i = 0; i < ARRAY_LEN(carriers); i++)
-		if (carriers[i]->claims(ref))
-			return carriers[i]->open(ref, options ? options : &none, ret, err);
+	if (!options)
+		options = &none;
+	for (size_t i = 0; i < ARRAY_LEN(carriers); i++) {
+		int r;
+
+		if (!carriers[i]->claims(ref))
+			continue;
+		r = carriers[i]->open(ref, options, ret, err);
+		if (r == 0 && options->tap && (*ret)->forward) {
+			r = tap_attach(options->tap, ret, err);
+			if (r < 0)
+				*ret = medium_close(*ret);
+		}
+		return r;
+	}
 	return ism_error_usage(err, ref, "is nothing that can be read");
 }

@@ -77,16 +77,15 @@ static int file_drop_cache(struct medium *m, uint64_t offset, uint64_t len, cons
 	return 0;
 }
 
-/* The last write of an O_DIRECT file may have grown it to a whole block. */
-static int file_write(struct medium *m, const void *buf, size_t len, uint64_t offset,
-                      struct ism_error *err)
+/* A write into the last part of a block goes out as a whole block: the file must not keep that growth. */
+static int file_write(struct medium *m, const void *buf, size_t len, uint64_t offset, struct ism_error *err)
 {
 	int r = fdio_write(m, buf, len, offset, err);
 
 	if (r < 0)
 		return r;
-	if (m->align > 1 && m->size != ISM_SIZE_UNKNOWN && offset + len == m->size &&
-	    m->size % m->align && ftruncate(m->fd, (off_t)m->size) < 0)
+	if (m->align > 1 && m->size % m->align && offset + len > round_down_u64(m->size, m->align) &&
+	    offset + len <= m->size && ftruncate(m->fd, (off_t)m->size) < 0)
 		return ism_error_errno(err, -errno, m->name, offset, "cannot set the length");
 	return 0;
 }

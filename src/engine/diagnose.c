@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Zeros, 0xFF, a few bits, or other data. */
+#include "engine/diagnose.h"
+
+#include <string.h>
+
+#include "base/bytes.h"
+
+#define LOOK_LEN  512 /* a sector: what a medium loses at least */
+#define FLIPS_MAX 64  /* more wrong bits than this in a sector are no flips */
+
+size_t first_difference(const uint8_t *a, const uint8_t *b, size_t len)
+{
+	size_t i = 0;
+
+	while (len - i >= 4096 && memcmp(a + i, b + i, 4096) == 0)
+		i += 4096;
+	while (i < len && a[i] == b[i])
+		i++;
+	return i;
+}
+
+static unsigned bits_wrong(const uint8_t *a, const uint8_t *b, size_t len)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < len; i++)
+		n += (unsigned)__builtin_popcount((unsigned)(a[i] ^ b[i]));
+	return n;
+}
+
+enum ism_mismatch_kind diagnose(const uint8_t *got, const uint8_t *want, size_t len, size_t at)
+{
+	size_t from = at - at % LOOK_LEN;
+	size_t n = want ? MIN((size_t)LOOK_LEN, len - from) : len;
+
+	if (bytes_are(got + from, n, 0))
+		return ISM_MISMATCH_ZEROS;
+	if (bytes_are(got + from, n, 0xff))
+		return ISM_MISMATCH_ONES;
+	if (want && bits_wrong(got + from, want + from, n) <= FLIPS_MAX)
+		return ISM_MISMATCH_BIT_FLIPS;
+	return ISM_MISMATCH_OLD_DATA;
+}
+
+const char *ism_mismatch_name(enum ism_mismatch_kind kind)
+{
+	static const char *const names[] = {
+		[ISM_MISMATCH_NONE] = "none",
+		[ISM_MISMATCH_ZEROS] = "zeros",
+		[ISM_MISMATCH_ONES] = "0xFF",
+		[ISM_MISMATCH_BIT_FLIPS] = "bit flips",
+		[ISM_MISMATCH_WRAPPED] = "address wrap-around",
+		[ISM_MISMATCH_OLD_DATA] = "old data",
+	};
+
+	return (size_t)kind < ARRAY_LEN(names) ? names[kind] : "unknown";
+}
