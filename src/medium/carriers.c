@@ -7,6 +7,7 @@
 
 static const struct carrier_driver *const carriers[] = {
 	&carrier_driver_pipe,
+	&carrier_driver_http,
 	&carrier_driver_device,
 	&carrier_driver_file,
 };
