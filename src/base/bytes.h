@@ -92,6 +92,22 @@ static inline le64 le64_of(uint64_t v)
 	return r;
 }
 
+/* The number that begins at p, which needs no alignment. */
+static inline uint16_t le16_at(const uint8_t *p)
+{
+	return (uint16_t)(p[0] | p[1] << 8);
+}
+
+static inline uint32_t le32_at(const uint8_t *p)
+{
+	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static inline uint64_t le64_at(const uint8_t *p)
+{
+	return le32_at(p) | (uint64_t)le32_at(p + 4) << 32;
+}
+
 /** struct span - @len bytes at @p, not owned */
 struct span {
 	const uint8_t *p;

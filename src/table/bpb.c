@@ -10,7 +10,7 @@ static bool is_sector_size(uint32_t n)
 
 static uint32_t fat_sector_size(struct span s)
 {
-	uint32_t bytes = (uint32_t)(s.p[11] | s.p[12] << 8);
+	uint32_t bytes = le16_at(s.p + 11);
 	uint8_t per_cluster = s.p[13];
 	uint8_t media = s.p[21];
 
@@ -30,7 +30,7 @@ uint32_t bpb_sector_size(struct span s)
 	if (memcmp(s.p + 3, "EXFAT   ", 8) == 0)
 		return s.p[108] >= 9 && s.p[108] <= 12 ? 1U << s.p[108] : 0;
 	if (memcmp(s.p + 3, "NTFS    ", 8) == 0 || memcmp(s.p + 3, "-FVE-FS-", 8) == 0) {
-		uint32_t bytes = (uint32_t)(s.p[11] | s.p[12] << 8);
+		uint32_t bytes = le16_at(s.p + 11);
 
 		return is_sector_size(bytes) ? bytes : 0;
 	}
