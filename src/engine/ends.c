@@ -16,8 +16,9 @@ static const uint8_t *piece_bytes(const struct piece *piece)
 /* Where the part of the last MiB starts that is wiped; the size if none is. */
 static uint64_t tail_from(const struct runner *r)
 {
-	return r->policy.keep_tail ? r->medium->size
-	                           : MAX(r->tail_start, MIN(HEAD_LEN, r->medium->size));
+	uint64_t size = r->medium->size, head = MIN(HEAD_LEN, size);
+
+	return r->policy.keep_tail ? size : MAX(r->tail_start, head);
 }
 
 static int keep_range(struct runner *r, uint8_t *buf, uint64_t from, uint64_t to)

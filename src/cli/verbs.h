@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The table of each command. */
+#ifndef CLI_VERBS_H
+#define CLI_VERBS_H
+
+#include "cli.h"
+
+extern const struct verb verb_erase;
+extern const struct verb verb_undo;
+extern const struct verb verb_verify;
+extern const struct verb verb_write;
+
+#endif
