@@ -8,8 +8,13 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include "base/bytes.h"
+
 /* The program itself, and the stick that a live system was started from and may have let go of. */
-static const char *const always_kept[] = { "/proc/self/exe", "/run/isomorph/live-medium", NULL };
+static const struct guard_kept always_kept[] = {
+	{ "/proc/self/exe", "this program, which is running" },
+	{ "/run/isomorph/live-medium", "the medium of the running live system" },
+};
 
 static int check_size(const struct target *t, const struct guard_request *rq, struct ism_error *err)
 {
@@ -19,6 +24,9 @@ static int check_size(const struct target *t, const struct guard_request *rq, st
 	                 "is too small: %llu bytes are needed, it has %llu, %llu too few",
 	                 (unsigned long long)rq->need, (unsigned long long)t->size,
 	                 (unsigned long long)(rq->need - t->size));
+	if (t->is_file)
+		return ism_error_hint(err, "an existing file is written in place, like a disk; "
+		                           "remove it, or make it longer");
 	return ism_error_hint(err, "name a larger one");
 }
 
@@ -48,15 +56,30 @@ static int check_partition(const struct target *t, const struct guard_request *r
 	                      t->device.path);
 }
 
-static int check_kept(const struct target *t, const struct usage *u, const struct guard_unit *unit,
-                      const char *const *keep, struct ism_error *err)
+static int check_one_kept(const struct target *t, const struct usage *u,
+                          const struct guard_unit *unit, const struct guard_kept *kept,
+                          struct ism_error *err)
 {
 	struct guard_file file = { t->is_new ? 0 : t->dev, t->ino };
+
+	return t->is_file ? guard_keep_file(u, t->path, file, kept, err)
+	                  : guard_keep_disk(u, unit, t->path, kept, err);
+}
+
+/* @unit: NULL for files */
+static int check_kept(const struct target *t, const struct guard_request *rq, const struct usage *u,
+                      const struct guard_unit *unit, struct ism_error *err)
+{
 	int r = 0;
 
-	for (; r == 0 && keep && *keep; keep++)
-		r = t->is_file ? guard_keep_file(u, t->path, file, *keep, err)
-		               : guard_keep_disk(u, unit, t->path, *keep, err);
+	for (size_t i = 0; r == 0 && !t->is_file && i < ARRAY_LEN(always_kept); i++)
+		r = check_one_kept(t, u, unit, &always_kept[i], err);
+	for (const char *const *path = rq->keep; r == 0 && path && *path; path++) {
+		_free_ char *name = text_format("%s, which this job needs", *path);
+		struct guard_kept kept = { *path, name };
+
+		r = name ? check_one_kept(t, u, unit, &kept, err) : ism_error_oom(err);
+	}
 	return r;
 }
 
@@ -133,9 +156,7 @@ static int check_disk(const struct target *t, const struct guard_request *rq, co
 	if (r == 0)
 		r = guard_busy(u, &unit, t->path, true, err); /* the system disk, before all else */
 	if (r == 0)
-		r = check_kept(t, u, &unit, rq->keep, err);
-	if (r == 0)
-		r = check_kept(t, u, &unit, always_kept, err);
+		r = check_kept(t, rq, u, &unit, err);
 	if (r == 0 && !rq->unmount)
 		r = guard_busy(u, &unit, t->path, false, err);
 	if (r == 0 && is_read_only(t, u))
@@ -165,8 +186,11 @@ static int check_part(const struct target *t, const struct guard_request *rq, co
 	struct guard_file file = { st.st_dev, st.st_ino };
 	int r = guard_file_busy(u, part, file, err);
 
-	for (const char *const *keep = rq->keep; r == 0 && keep && *keep; keep++)
-		r = guard_keep_file(u, part, file, *keep, err);
+	for (const char *const *path = rq->keep; r == 0 && path && *path; path++) {
+		struct guard_kept kept = { *path, *path };
+
+		r = guard_keep_file(u, part, file, &kept, err);
+	}
 	return r;
 }
 
@@ -175,10 +199,8 @@ static int check_file(const struct target *t, const struct guard_request *rq, co
 {
 	struct guard_file file = { t->dev, t->ino };
 	struct statvfs fs;
-	int r = check_kept(t, u, NULL, rq->keep, err);
+	int r = check_kept(t, rq, u, NULL, err);
 
-	if (r == 0 && !t->is_new)
-		r = check_kept(t, u, NULL, always_kept, err);
 	if (r == 0)
 		r = t->is_new ? check_part(t, rq, u, err) : guard_file_busy(u, t->path, file, err);
 	if (r == 0 && !t->is_new && statvfs(t->path, &fs) == 0 && fs.f_flag & ST_RDONLY)

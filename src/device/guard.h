@@ -8,7 +8,8 @@
 
 /**
  * struct guard_unit - what would be written
- * @own: the disk and its partitions, or one partition
+ * @own: the disk and its partitions, also where it is seen a second time; or one partition and
+ * those that overlap it
  * @all: with all that stands on them
  */
 struct guard_unit {
@@ -36,15 +37,20 @@ struct guard_file {
 	uint64_t dev, ino;
 };
 
+/** struct guard_kept - a path that must stay, and how the refusal names it */
+struct guard_kept {
+	const char *path, *name;
+};
+
 /**
- * guard_keep_disk() - refuse if @keep, a path that must stay, lies on the unit, is it, or is the
+ * guard_keep_disk() - refuse if what must stay lies on the unit, is it, or is the
  * file behind it
  */
 int guard_keep_disk(const struct usage *u, const struct guard_unit *unit, const char *where,
-                    const char *keep, struct ism_error *err);
+                    const struct guard_kept *kept, struct ism_error *err);
 /** guard_keep_file() - the same for a regular file @path as target; @file: its numbers, 0 = new */
 int guard_keep_file(const struct usage *u, const char *path, struct guard_file file,
-                    const char *keep, struct ism_error *err);
+                    const struct guard_kept *kept, struct ism_error *err);
 /** guard_file_busy() - refuse if a loop device, swap or a FUSE mount stands on the file */
 int guard_file_busy(const struct usage *u, const char *path, struct guard_file file,
                     struct ism_error *err);

@@ -89,50 +89,17 @@ static bool loops_share_file(const struct usage *u, const struct devset *a, cons
 	return false;
 }
 
-/* A name that is one disk's alone, from its vendor: the kernel may show the disk twice (two paths
- * to it without multipath). Cheap USB bridges all give the same one. */
-static char *disk_wwid(const struct usage *u, uint64_t dev)
-{
-	uint64_t whole = sysblock_whole(u->root, dev);
-	_free_ char *dir = sysblock_dir(u->root, whole);
-	_free_ char *wwid = sysblock_attr(u->root, whole, "device/wwid");
-
-	if (!wwid)
-		wwid = sysblock_attr(u->root, whole, "wwid");
-	if (!dir || strstr(dir, "/usb") || !wwid ||
-	    (strncmp(wwid, "naa.", 4) != 0 && strncmp(wwid, "eui.", 4) != 0))
-		return NULL;
-	return take(wwid);
-}
-
-static bool is_other_path(const struct usage *u, const struct devset *a, const struct devset *b)
-{
-	for (size_t i = 0; i < a->n; i++) {
-		_free_ char *one = disk_wwid(u, a->devs[i]);
-
-		for (size_t j = 0; one && j < b->n; j++) {
-			_free_ char *two = disk_wwid(u, b->devs[j]);
-
-			if (two && strcmp(one, two) == 0 &&
-			    sysblock_whole(u->root, a->devs[i]) !=
-			            sysblock_whole(u->root, b->devs[j]))
-				return true;
-		}
-	}
-	return false;
-}
-
 static int keep_hint(struct ism_error *err)
 {
 	return ism_error_hint(err, "name another disk, or move the file to another one first");
 }
 
 int guard_keep_disk(const struct usage *u, const struct guard_unit *unit, const char *where,
-                    const char *path, struct ism_error *err)
+                    const struct guard_kept *kept, struct ism_error *err)
 {
 	_keep_ struct keep k = { 0 };
 	_devset_ struct devset below = { 0 };
-	int r = keep_read(&k, u, path);
+	int r = keep_read(&k, u, kept->path);
 
 	for (size_t i = 0; r > 0 && i < unit->own.n; i++)
 		if (devset_add(&below, unit->own.devs[i]) < 0)
@@ -142,37 +109,33 @@ int guard_keep_disk(const struct usage *u, const struct guard_unit *unit, const 
 	if (r <= 0)
 		return r;
 	if (devset_meets(&k.span, &unit->own) ||
-	    (k.span.n &&
-	     (loops_share_file(u, &k.down, &below) || is_other_path(u, &k.down, &unit->own))))
-		return ism_error_refuse(err, -EBUSY, where,
-		                        "is the same disk as %s, which this job needs", path);
-	if (devset_meets(&k.down, &unit->own) || is_other_path(u, &k.down, &unit->own)) {
-		ism_error_refuse(err, -EBUSY, where, "carries %s, which this job needs", path);
+	    (k.span.n && (loops_share_file(u, &k.down, &below))))
+		return ism_error_refuse(err, -EBUSY, where, "is the same disk as %s", kept->name);
+	if (devset_meets(&k.down, &unit->own)) {
+		ism_error_refuse(err, -EBUSY, where, "carries %s", kept->name);
 		return keep_hint(err);
 	}
 	if (devset_meets(&k.span, &below)) {
-		ism_error_refuse(err, -EBUSY, where, "lies on %s, which this job needs", path);
+		ism_error_refuse(err, -EBUSY, where, "lies on %s", kept->name);
 		return keep_hint(err);
 	}
 	if (S_ISREG(k.st.st_mode) && loops_on_file(u, &below, k.st.st_dev, k.st.st_ino))
-		return ism_error_refuse(err, -EBUSY, where,
-		                        "is a loop device on %s, which this job needs", path);
+		return ism_error_refuse(err, -EBUSY, where, "is a loop device on %s", kept->name);
 	return 0;
 }
 
 int guard_keep_file(const struct usage *u, const char *path, struct guard_file file,
-                    const char *keep, struct ism_error *err)
+                    const struct guard_kept *kept, struct ism_error *err)
 {
 	_keep_ struct keep k = { 0 };
 	_devset_ struct devset below = { 0 };
-	int r = keep_read(&k, u, keep);
+	int r = keep_read(&k, u, kept->path);
 
 	if (r <= 0)
 		return r;
 	if (file.ino && ((k.st.st_dev == file.dev && k.st.st_ino == file.ino) ||
 	                 loops_on_file(u, &k.down, file.dev, file.ino)))
-		return ism_error_refuse(err, -EBUSY, path,
-		                        "is the same file as %s, which this job needs", keep);
+		return ism_error_refuse(err, -EBUSY, path, "is the same file as %s", kept->name);
 	if (k.span.n == 0)
 		return 0;
 	r = usage_carriers(u, path, file.dev, &below);
@@ -180,7 +143,7 @@ int guard_keep_file(const struct usage *u, const char *path, struct guard_file f
 		r = usage_down(u, &below);
 	if (r < 0 || !devset_meets(&k.span, &below))
 		return r < 0 ? r : 0;
-	ism_error_refuse(err, -EBUSY, path, "lies on %s, the disk that this job reads", keep);
+	ism_error_refuse(err, -EBUSY, path, "lies on %s", kept->name);
 	return ism_error_hint(err, "name a file on another disk");
 }
 

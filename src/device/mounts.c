@@ -191,21 +191,72 @@ int mounts_parse(struct mounts *m, const char *text, size_t len, const struct mo
 	return 0;
 }
 
-/* The number of a process's mount namespace: the text "mnt:[4026531841]" of its link. */
-static bool namespace_of(const struct sys_root *root, const char *pid, uint64_t *ret)
+/**
+ * struct view - what a process can see: its namespace, and its root folder in that
+ * A mountinfo shows no mounts outside the root of its process.
+ */
+struct view {
+	uint64_t ns;
+	char *root;
+};
+
+struct views {
+	struct view *list;
+	size_t n;
+};
+
+static void views_free(struct views *v)
 {
-	_free_ char *path = text_format("%s/%s/ns/mnt", root->proc, pid);
-	char text[64];
-	ssize_t n = path ? readlink(path, text, sizeof(text) - 1) : -1;
-	unsigned long long ns;
+	for (size_t i = 0; i < v->n; i++)
+		free(v->list[i].root);
+	free(v->list);
+}
+
+/* 1: new, and @root is taken over; 0: was there. */
+static int views_add(struct views *v, uint64_t ns, char **root)
+{
+	for (size_t i = 0; i < v->n; i++)
+		if (v->list[i].ns == ns && strcmp(v->list[i].root, *root) == 0)
+			return 0;
+
+	struct view *list = reallocarray(v->list, v->n + 1, sizeof(*list));
+
+	if (!list)
+		return -ENOMEM;
+	v->list = list;
+	list[v->n++] = (struct view){ ns, take(*root) };
+	return 1;
+}
+
+/* The number of a process's mount namespace: the text "mnt:[4026531841]" of its link. */
+static char *link_of(const struct sys_root *root, const char *pid, const char *name)
+{
+	_free_ char *path = text_format("%s/%s/%s", root->proc, pid, name);
+	_free_ char *text = malloc(PATH_MAX + 1);
+	ssize_t n = path && text ? readlink(path, text, PATH_MAX) : -1;
 
 	if (n < 0)
-		return false;
+		return NULL;
 	text[n] = 0;
-	if (sscanf(text, "mnt:[%20llu]", &ns) != 1)
-		return false;
-	*ret = ns;
-	return true;
+	return take(text);
+}
+
+/* Of processes that may not be looked at, all count as one view: the first, which is init, is read.
+ */
+static int view_of(struct views *v, const struct sys_root *root, const char *pid, uint64_t *ret_ns)
+{
+	_free_ char *ns_text = link_of(root, pid, "ns/mnt");
+	_free_ char *folder = link_of(root, pid, "root");
+	unsigned long long ns = 0;
+
+	if (ns_text && sscanf(ns_text, "mnt:[%20llu]", &ns) != 1)
+		ns = 0;
+	if (!folder)
+		folder = strdup(ns ? "/" : "");
+	if (!folder)
+		return -ENOMEM;
+	*ret_ns = ns;
+	return views_add(v, ns, &folder);
 }
 
 static int mounts_of(struct mounts *m, const struct sys_root *root, const char *pid,
@@ -222,8 +273,8 @@ static int mounts_of(struct mounts *m, const struct sys_root *root, const char *
 	return r < 0 ? r : mounts_parse(m, text, len, like);
 }
 
-/* The processes of others that are gone meanwhile, or may not be looked at, are passed over. */
-static int mounts_others(struct mounts *m, const struct sys_root *root, struct devset *seen)
+/* Processes that are gone meanwhile are passed over. */
+static int mounts_others(struct mounts *m, const struct sys_root *root, struct views *seen)
 {
 	CLEANUP(dir_closep) DIR *d = opendir(root->proc);
 
@@ -232,15 +283,14 @@ static int mounts_others(struct mounts *m, const struct sys_root *root, struct d
 	for (struct dirent *e; (e = readdir(d));) {
 		struct mount like = { 0 };
 
-		if (!isdigit((unsigned char)e->d_name[0]) ||
-		    !namespace_of(root, e->d_name, &like.ns) || devset_has(seen, like.ns))
+		if (!isdigit((unsigned char)e->d_name[0]))
 			continue;
 		like.pid = atoi(e->d_name); /* NOLINT(cert-err34-c): the kernel's own number */
-		int r = mounts_of(m, root, e->d_name, &like);
+		int r = view_of(seen, root, e->d_name, &like.ns);
 
+		if (r > 0)
+			r = mounts_of(m, root, e->d_name, &like);
 		if (r == -ENOMEM || r == -EFBIG || r == -EBADMSG)
-			return r;
-		if (r == 0 && (r = devset_add(seen, like.ns)) < 0)
 			return r;
 	}
 	return 0;
@@ -248,13 +298,12 @@ static int mounts_others(struct mounts *m, const struct sys_root *root, struct d
 
 int mounts_read(struct mounts *m, const struct sys_root *root)
 {
-	_devset_ struct devset seen = { 0 };
+	CLEANUP(views_free) struct views seen = { 0 };
 	struct mount like = { .own = true, .pid = getpid() };
-	int r;
+	int r = view_of(&seen, root, "self", &like.ns);
 
-	if (namespace_of(root, "self", &like.ns) && (r = devset_add(&seen, like.ns)) < 0)
-		return r;
-	r = mounts_of(m, root, "self", &like);
+	if (r >= 0)
+		r = mounts_of(m, root, "self", &like);
 	return r < 0 ? r : mounts_others(m, root, &seen);
 }
 

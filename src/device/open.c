@@ -13,10 +13,6 @@
 #include <sys/sysmacros.h>
 #include <time.h>
 
-#ifndef BLKGETDISKSEQ
-#define BLKGETDISKSEQ _IOR(0x12, 128, uint64_t)
-#endif
-
 #define LOCK_TRIES   30 /* 3 s: as long as udev may look at a new disk */
 #define LOCK_WAIT_NS 100000000L
 
@@ -122,14 +118,14 @@ static int open_failed(const struct target *t, const char *path, struct ism_erro
 /* The lock is on the whole disk's node, as udev wants it; a partition needs that node too. */
 static int open_disk(struct target *t, struct medium **ret, struct ism_error *err)
 {
-	_close_ int fd = open(t->path, O_RDWR | O_EXCL | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	_close_ int fd = open(t->path, O_RDWR | O_EXCL | O_CLOEXEC | O_NOCTTY);
 	_close_ int whole = -1;
 	int ro = 0, r;
 
 	if (fd < 0)
 		return open_failed(t, t->path, err);
 	if (t->is_partition) {
-		whole = open(t->device.path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+		whole = open(t->device.path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 		if (whole < 0)
 			return open_failed(t, t->device.path, err);
 	}
@@ -145,10 +141,6 @@ static int open_disk(struct target *t, struct medium **ret, struct ism_error *er
 	r = lock_fd(disk_fd, t->device.path, err);
 	if (r < 0)
 		return r;
-	int flags = fcntl(fd, F_GETFL);
-
-	if (flags >= 0)
-		fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
 	r = device_medium(take_fd(&fd), t->path, true, ret, err);
 	if (r < 0)
 		return r;

@@ -16,10 +16,6 @@
 
 #include "device/sysblock.h"
 
-#ifndef BLKGETDISKSEQ
-#define BLKGETDISKSEQ _IOR(0x12, 128, uint64_t)
-#endif
-
 #define SETTLE_MS      5000
 #define RESCAN_TRIES   20
 #define RESCAN_WAIT_NS 100000000L

@@ -209,6 +209,7 @@ static const struct mount *mount_of_path(const struct usage *u, const char *path
 	return best;
 }
 
+/* The file's own number says it all, but on file systems that are made of others. */
 static int carriers_deep(const struct usage *u, const char *path, uint64_t st_dev, unsigned depth,
                          struct devset *set)
 {
@@ -217,7 +218,7 @@ static int carriers_deep(const struct usage *u, const char *path, uint64_t st_de
 
 	if (major(st_dev)) {
 		r = devset_add(set, st_dev);
-		if (r < 0 || (m && m->dev == st_dev))
+		if (r < 0 || (m && major(m->dev)))
 			return r < 0 ? r : 0;
 	}
 	return m ? mount_devs_deep(u, m, depth, set) : 0;

@@ -20,13 +20,23 @@
 #define RECORD_MAX  8192      /* the kernel's own bound of a record */
 #define RECORDS_MAX (1 << 18) /* a log that grows while it is read has an end too */
 
-static bool has_word(const char *text, const char *word)
+/* The disk's name, or that of a partition: a name that ends in a digit has a 'p' between. */
+static bool has_name(const char *text, const char *name)
 {
-	size_t n = strlen(word);
+	size_t n = strlen(name);
+	bool numbered = n && isdigit((unsigned char)name[n - 1]);
 
-	for (const char *p = text; (p = strstr(p, word)); p += n)
-		if ((p == text || !isalnum((unsigned char)p[-1])) && !isalnum((unsigned char)p[n]))
+	for (const char *p = text; n && (p = strstr(p, name)); p += n) {
+		const char *rest = p + n;
+
+		if (numbered && *rest == 'p' && isdigit((unsigned char)rest[1]))
+			rest++;
+		if (!numbered || rest > p + n)
+			while (isdigit((unsigned char)*rest))
+				rest++;
+		if ((p == text || !isalnum((unsigned char)p[-1])) && !isalnum((unsigned char)*rest))
 			return true;
+	}
 	return false;
 }
 
@@ -43,7 +53,7 @@ char *words_match(const char *record, const char *name, unsigned ma, unsigned mi
 	size_t n = strcspn(text, "\n");
 	char *line = strndup(text, n);
 
-	if (line && !has_word(line, name) && !strstr(text + n, device)) {
+	if (line && !has_name(line, name) && !strstr(text + n, device)) {
 		free(line);
 		return NULL;
 	}
