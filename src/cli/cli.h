@@ -76,13 +76,14 @@ const struct verb *verb_find(const char *name);
  * @ret_args: operands, NULL behind the last; the array is the caller's
  * Return: -1 to go on, else the exit status: --help was shown, or something is wrong and was said.
  */
-int options_parse(const struct verb *verb, int argc, char **argv, struct cli_options *o, char ***ret_args,
-                  int *ret_n);
+int options_parse(const struct verb *verb, int argc, char **argv, struct cli_options *o,
+                  char ***ret_args, int *ret_n);
 /** help_verb(), help_all(), help_short() - the texts of --help and of `isomorph` alone */
 void help_verb(const struct verb *verb, FILE *out);
 void help_all(FILE *out);
 void help_short(FILE *out);
-/** nearest() - the word of @words (NULL ends) that @word was probably meant to be; NULL if none is near */
+/** nearest() - the word of @words (NULL ends) that @word was probably meant to be; NULL if none is
+ * near */
 const char *nearest(const char *word, const char *const *words);
 
 /** text_size() - "14.9 GiB" into @buf (24 bytes), which is returned */
@@ -95,10 +96,12 @@ char *text_device(const struct ism_device *d);
 /** say() - one line on stderr, unless --quiet */
 void say(const struct cli_options *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /** usage_error() - "isomorph: …" and where the help is; returns ISM_USAGE */
-int usage_error(const struct verb *verb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int usage_error(const struct verb *verb, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 /**
- * show_error() - "isomorph: WHERE: MESSAGE (at byte N)" and the hint on stderr; with --json the document on stdout
- * Frees @err; returns its exit status. Adds "the same command with sudo" where root is what is missing.
+ * show_error() - "isomorph: WHERE: MESSAGE (at byte N)" and the hint on stderr; with --json the
+ * document on stdout Frees @err; returns its exit status. Adds "the same command with sudo" where
+ * root is what is missing.
  */
 int show_error(const struct cli_options *o, const char *verb, struct ism_error *err);
 void print_error(const struct ism_error *err);
@@ -115,7 +118,8 @@ unsigned ask_number(unsigned max, const char *fmt, ...) __attribute__((format(pr
 /** show_plan() - what the job will do, and what will be lost; on stderr */
 void show_plan(const struct ism_plan *plan);
 /** show_report() - what it did; errors with their hints, and the last line */
-void show_report(const struct cli_options *o, const struct ism_plan *plan, const struct ism_report *report);
+void show_report(const struct cli_options *o, const struct ism_plan *plan,
+                 const struct ism_report *report);
 
 /** struct progress_view - draws progress; zeroed, then progress_start() */
 struct progress_view {
@@ -129,7 +133,8 @@ void progress_start(struct progress_view *v, const struct cli_options *o);
 void progress_show(const struct ism_progress *p, void *view);
 void progress_notice(const char *path, const char *sentence, void *view);
 
-/** choose_target() - TARGET was left out: the sticks that could be meant; malloc'ed path, or NULL and *@ret_status */
+/** choose_target() - TARGET was left out: the sticks that could be meant; malloc'ed path, or NULL
+ * and *@ret_status */
 char *choose_target(const struct verb *verb, const struct cli_options *o, int *ret_status);
 /** job_main() - plan, show, confirm, run, report: what all verbs that copy have in common */
 int job_main(const struct verb *verb, struct cli_options *o);

@@ -20,7 +20,8 @@ static int unknown_verb(const char *name)
 	names[n] = NULL;
 	near = nearest(name, names);
 	if (near)
-		fprintf(stderr, "isomorph: there is no command '%s'; did you mean '%s'?\n", name, near);
+		fprintf(stderr, "isomorph: there is no command '%s'; did you mean '%s'?\n", name,
+		        near);
 	else
 		fprintf(stderr, "isomorph: there is no command '%s'\n", name);
 	fputs("Try 'isomorph --help'.\n", stderr);

@@ -10,29 +10,37 @@
 static const struct option_text {
 	int id;
 	const char *name;
-	char brief; /* 0 = none */
+	char brief;      /* 0 = none */
 	const char *arg; /* NULL = takes none */
 	const char *text;
 } options[] = {
 	{ OPT_AS, "as", 0, "KIND", "how: 'raw' copies the bytes as they are" },
-	{ OPT_BMAP, "bmap", 0, "FILE", "only the ranges that FILE maps are written, their checksums checked" },
+	{ OPT_BMAP, "bmap", 0, "FILE",
+	  "only the ranges that FILE maps are written, their checksums checked" },
 	{ OPT_NO_BMAP, "no-bmap", 0, NULL, "do not use the .bmap that lies beside the image" },
 	{ OPT_SHA256, "sha256", 0, "HEX", "the image must have this SHA-256" },
 	{ OPT_CHECKSUMS, "checksums", 0, "FILE", "the image must be as FILE (SHA256SUMS, …) says" },
-	{ OPT_SIGNATURE, "signature", 0, "FILE", "detached OpenPGP signature of the checksum file" },
+	{ OPT_SIGNATURE, "signature", 0, "FILE",
+	  "detached OpenPGP signature of the checksum file" },
 	{ OPT_KEYRING, "keyring", 0, "FILE", "the checksum file must be signed by a key in FILE" },
 	{ OPT_NO_CHECKSUMS, "no-checksums", 0, NULL, "do not look for checksums beside a URL" },
 	{ OPT_HASH, "sha256", 0, NULL, "read all of it and give its SHA-256" },
-	{ OPT_DELTA, "delta", 0, NULL, "read the target first and write only what differs; also goes on with an interrupted write" },
-	{ OPT_UNDO, "undo", 0, "FILE", "keep in FILE what is overwritten; 'isomorph undo FILE TARGET' puts it back" },
+	{ OPT_DELTA, "delta", 0, NULL,
+	  "read the target first and write only what differs; also goes on with an interrupted "
+	  "write" },
+	{ OPT_UNDO, "undo", 0, "FILE",
+	  "keep in FILE what is overwritten; 'isomorph undo FILE TARGET' puts it back" },
 	{ OPT_NO_VERIFY, "no-verify", 0, NULL, "do not read back what was written" },
 	{ OPT_UNMOUNT, "unmount", 0, NULL, "unmount the target's file systems first" },
 	{ OPT_PARTITION_TARGET, "partition-target", 0, NULL, "the target may be a partition" },
 	{ OPT_KEEP_TAIL, "keep-tail", 0, NULL, "leave the last MiB of a larger target as it is" },
-	{ OPT_IGNORE_SECTOR_SIZE, "ignore-sector-size", 0, NULL, "write although the image is made for another sector size" },
-	{ OPT_REPLACE_MEMBERS, "replace-members", 0, NULL, "overwrite a member of an inactive RAID, LVM, btrfs or ZFS set" },
+	{ OPT_IGNORE_SECTOR_SIZE, "ignore-sector-size", 0, NULL,
+	  "write although the image is made for another sector size" },
+	{ OPT_REPLACE_MEMBERS, "replace-members", 0, NULL,
+	  "overwrite a member of an inactive RAID, LVM, btrfs or ZFS set" },
 	{ OPT_NO_PROBE, "no-probe", 0, NULL, "do not test whether a stick really has its size" },
-	{ OPT_STALL_TIMEOUT, "stall-timeout", 0, "SECONDS", "give a device up that does not answer for so long (120)" },
+	{ OPT_STALL_TIMEOUT, "stall-timeout", 0, "SECONDS",
+	  "give a device up that does not answer for so long (120)" },
 	{ OPT_THREADS, "threads", 0, "N", "decoding threads (one a processor)" },
 	{ OPT_EJECT, "eject", 0, NULL, "eject the target when it is done" },
 	{ OPT_POWER_OFF, "power-off", 0, NULL, "power the target off when it is done" },
@@ -70,14 +78,16 @@ void help_verb(const struct verb *verb, FILE *out)
 
 		if (!verb_takes(verb, t->id))
 			continue;
-		snprintf(left, sizeof(left), "%s%c%s --%s%s%s", t->brief ? "-" : " ", t->brief ? t->brief : ' ',
-		         t->brief ? "," : " ", t->name, t->arg ? " " : "", t->arg ? t->arg : "");
+		snprintf(left, sizeof(left), "%s%c%s --%s%s%s", t->brief ? "-" : " ",
+		         t->brief ? t->brief : ' ', t->brief ? "," : " ", t->name,
+		         t->arg ? " " : "", t->arg ? t->arg : "");
 		fprintf(out, "  %-28s %s\n", left, t->text);
 	}
 	fprintf(out, "\nThe manual: man isomorph-%s\n", verb->name);
 }
 
-static int number_arg(const struct verb *verb, const char *name, const char *text, unsigned max, unsigned *ret)
+static int number_arg(const struct verb *verb, const char *name, const char *text, unsigned max,
+                      unsigned *ret)
 {
 	char *end;
 	unsigned long v;
@@ -85,7 +95,8 @@ static int number_arg(const struct verb *verb, const char *name, const char *tex
 	errno = 0;
 	v = strtoul(text, &end, 10);
 	if (errno || *end || end == text || text[0] == '-' || v == 0 || v > max)
-		return usage_error(verb, "--%s wants a number from 1 to %u, not '%s'", name, max, text);
+		return usage_error(verb, "--%s wants a number from 1 to %u, not '%s'", name, max,
+		                   text);
 	*ret = (unsigned)v;
 	return -1;
 }
@@ -223,12 +234,13 @@ static int unknown_option(const struct verb *verb, const char *text)
 	snprintf(word, sizeof(word), "%.*s", (int)strcspn(text, "="), text);
 	near = strncmp(word, "--", 2) == 0 ? nearest(word + 2, names) : NULL;
 	if (near)
-		return usage_error(verb, "there is no option '%s'; did you mean '--%s'?", word, near);
+		return usage_error(verb, "there is no option '%s'; did you mean '--%s'?", word,
+		                   near);
 	return usage_error(verb, "there is no option '%s'", word);
 }
 
-int options_parse(const struct verb *verb, int argc, char **argv, struct cli_options *o, char ***ret_args,
-                  int *ret_n)
+int options_parse(const struct verb *verb, int argc, char **argv, struct cli_options *o,
+                  char ***ret_args, int *ret_n)
 {
 	struct option longs[N_OPTIONS + 1] = { 0 };
 	char briefs[2 * N_OPTIONS + 2] = ":";
@@ -238,7 +250,8 @@ int options_parse(const struct verb *verb, int argc, char **argv, struct cli_opt
 	for (size_t i = 0; i < N_OPTIONS; i++) {
 		if (!verb_takes(verb, options[i].id))
 			continue;
-		longs[n++] = (struct option){ options[i].name, options[i].arg ? required_argument : no_argument,
+		longs[n++] = (struct option){ options[i].name,
+			                      options[i].arg ? required_argument : no_argument,
 			                      NULL, options[i].id };
 		if (options[i].brief)
 			briefs[b++] = options[i].brief;
@@ -253,7 +266,8 @@ int options_parse(const struct verb *verb, int argc, char **argv, struct cli_opt
 			if (options[i].brief && id == options[i].brief)
 				id = options[i].id;
 		if (id == ':')
-			return usage_error(verb, "the option '%s' wants an argument", argv[optind - 1]);
+			return usage_error(verb, "the option '%s' wants an argument",
+			                   argv[optind - 1]);
 		if (id == '?')
 			return unknown_option(verb, argv[optind - 1]);
 		status = take_option(verb, o, id, optarg);

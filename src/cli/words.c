@@ -39,8 +39,8 @@ char *text_device(const struct ism_device *d)
 	char size[24], *s = NULL;
 	const char *model = d->model ? d->model : "disk without a model name";
 
-	if (asprintf(&s, "%s%s%s, %s%s%s%s%s", d->vendor ? d->vendor : "", d->vendor ? " " : "", model,
-	             text_size(size, d->size), d->bus ? ", " : "", d->bus ? d->bus : "",
+	if (asprintf(&s, "%s%s%s, %s%s%s%s%s", d->vendor ? d->vendor : "", d->vendor ? " " : "",
+	             model, text_size(size, d->size), d->bus ? ", " : "", d->bus ? d->bus : "",
 	             d->serial ? ", serial " : "", d->serial ? d->serial : "") < 0)
 		return NULL;
 	return s;

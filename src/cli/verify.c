@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* isomorph verify IMAGE DEVICE… */
+#include "verbs.h"
+
+static const int takes[] = {
+	OPT_BMAP,         OPT_NO_BMAP,       OPT_SHA256,  OPT_CHECKSUMS, OPT_SIGNATURE, OPT_KEYRING,
+	OPT_NO_CHECKSUMS, OPT_STALL_TIMEOUT, OPT_THREADS, OPT_DRY_RUN,   OPT_PROGRESS,  0,
+};
+
+static int verify_run(const struct verb *verb, struct cli_options *o, char **args, int n)
+{
+	if (n < 2)
+		return usage_error(verb,
+		                   n ? "name the disk that should hold %s" : "no image is named",
+		                   n ? args[0] : "");
+	o->job.verb = ISM_VERB_VERIFY;
+	o->job.source = args[0];
+	o->job.targets = (const char *const *)args + 1;
+	o->job.n_targets = (size_t)n - 1;
+	return job_main(verb, o);
+}
+
+const struct verb verb_verify = {
+	.name = "verify",
+	.usage = "[OPTION]… IMAGE DEVICE…",
+	.summary = "does a disk hold exactly what an image says?",
+	.help = "Reads both and compares; nothing is written. Exit status 0: equal; 3: they "
+	        "differ, and the first byte\n"
+		"that does is named. A longer DEVICE is no difference; parts that IMAGE leaves out "
+	        "are not compared.",
+	.takes = takes,
+	.run = verify_run,
+};
