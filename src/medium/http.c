@@ -86,7 +86,7 @@ static int head_range(struct http *h, const struct http_response *r, struct ism_
 	if (!h->get.first || !r->has_range || range->first != h->get.first)
 		return ism_error_set(err, -EPROTO, h->m->name, h->get.first,
 		                     "the server answers with another range than was asked for");
-	if (r->has_length && !r->chunked && r->content_length != range->last - range->first + 1)
+	if (r->length != ISM_SIZE_UNKNOWN && r->length != range->last - range->first + 1)
 		return ism_error_set(err, -EPROTO, h->m->name, h->get.first,
 		                     "the server's range and length do not agree");
 	if (h->total != ISM_SIZE_UNKNOWN && range->total != ISM_SIZE_UNKNOWN &&
@@ -105,7 +105,9 @@ static int head_range(struct http *h, const struct http_response *r, struct ism_
 	return 0;
 }
 
-/* The whole file, for the first time or again. */
+/* The whole file, for the first time or again. With neither a length nor chunks it ends where the
+ * connection does, and nothing tells whether that is all: the size stays unknown, and the plan says
+ * so. */
 static int head_whole(struct http *h, const struct http_response *r, struct ism_error *err)
 {
 	const char *validator = http_strong_validator(r);

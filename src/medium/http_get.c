@@ -6,6 +6,7 @@
 #include <curl/curl.h>
 #include <pthread.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "base/bytes.h"
@@ -81,11 +82,33 @@ static bool is_wanted(const struct http_response *r)
 	return r->status == 200 || r->status == 206;
 }
 
+/* Some servers call x.img.gz a packed x.img. It is sent as the file that was asked for all the
+ * same. */
+static bool is_packed_by_name(const char *encoding, const char *shown)
+{
+	static const struct {
+		const char *encoding, *suffix;
+	} names[] = {
+		{ "gzip", ".gz" }, { "x-gzip", ".gz" }, { "bzip2", ".bz2" }, { "x-bzip2", ".bz2" },
+		{ "xz", ".xz" },   { "x-xz", ".xz" },   { "zstd", ".zst" },
+	};
+	size_t path_len = strcspn(shown, "?");
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		size_t len = strlen(names[i].suffix);
+
+		if (strcasecmp(encoding, names[i].encoding) == 0 && path_len > len &&
+		    strncasecmp(shown + path_len - len, names[i].suffix, len) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int check_head(struct transfer *t)
 {
 	const struct http_response *r = &t->response;
 
-	if (r->encoding[0]) {
+	if (r->encoding[0] && !is_packed_by_name(r->encoding, t->url->shown)) {
 		ism_error_set(t->err, -EPROTO, t->url->shown, ISM_NO_OFFSET,
 		              "the server sends it packed as %s, though asked for it as it is",
 		              r->encoding);
@@ -365,11 +388,9 @@ static int curl_error(struct transfer *t, CURLcode rc)
 		if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f)
 			*p = '?';
 	if (rc == CURLE_OPERATION_TIMEDOUT)
-		return ism_error_set(
-			t->err, -ETIMEDOUT, where, ISM_NO_OFFSET,
-			"the server has sent nothing, or next to it, for %llu.%03llu s",
-			(unsigned long long)(t->get->stall_ms / 1000),
-			(unsigned long long)(t->get->stall_ms % 1000));
+		return ism_error_set(t->err, -ETIMEDOUT, where, ISM_NO_OFFSET,
+		                     "the server has sent nothing, or next to it, for %g s",
+		                     (double)t->get->stall_ms / 1000);
 	ism_error_set(t->err, curl_code(rc), where, ISM_NO_OFFSET, "%s: %s", curl_failed(rc),
 	              words);
 	if (rc == CURLE_PEER_FAILED_VERIFICATION)

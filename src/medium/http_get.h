@@ -48,7 +48,7 @@ struct http_response {
 	char reason[48]; /* printable ASCII, as the server words it */
 	bool complete;   /* the empty line has come, and it is no 1xx */
 	size_t bytes;    /* of all header lines so far, those of 1xx included */
-	uint64_t length; /* ISM_SIZE_UNKNOWN unless stated and the body is sent as it is */
+	uint64_t length; /* of the body; ISM_SIZE_UNKNOWN unless stated, and no chunks */
 	bool has_length, has_range, has_etag, chunked;
 	uint64_t content_length;                /* if has_length */
 	struct http_range range;                /* if has_range */

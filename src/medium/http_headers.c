@@ -252,12 +252,11 @@ static int take_status(struct http_response *r, struct text line, const char **r
 	return 0;
 }
 
-/* The empty line: a length counts only for a body that is sent as it is. */
+/* The empty line: a length counts only where it is what ends the body. */
 static void response_end(struct http_response *r)
 {
 	r->complete = r->status >= 200;
-	r->length = r->has_length && !r->chunked && !r->encoding[0] ? r->content_length
-	                                                            : ISM_SIZE_UNKNOWN;
+	r->length = r->has_length && !r->chunked ? r->content_length : ISM_SIZE_UNKNOWN;
 }
 
 int http_response_line(struct http_response *r, const char *line, size_t len, const char **ret_why)

@@ -31,6 +31,7 @@ struct lie {
 	const char *second; /* how the second request must begin in the log; NULL = any */
 	uint64_t len;       /* bytes that come when all is well; 0 = SIZE */
 	bool unknown_size;
+	const char *name; /* put behind /file */
 };
 
 static const struct lie lies[] = {
@@ -102,6 +103,9 @@ static const struct lie lies[] = {
 	{ "a negative length", "&length=-300007", -EPROTO, ANY, .requests = 1 },
 	{ "not HTTP at all", "&garbage=1", -EPROTO, ANY, .requests = 1 },
 	{ "packed unasked", "&encoding=gzip", -EPROTO, ANY, .requests = 1 },
+	{ "packed by its name", "&encoding=x-gzip", .name = "/x.img.gz", .requests = 1 },
+	{ "packed unlike its name", "&encoding=gzip&y=.gz", -EPROTO, ANY, .name = "/x.img.xz",
+	  .requests = 1 },
 	{ "identity is not packed", "&encoding=identity", .requests = 1 },
 	{ "packed on the way", "&te=gzip", -EBADMSG, ANY, .requests = 1 },
 };
@@ -125,8 +129,8 @@ static void check_lie(const struct lie *lie, const uint8_t *want, unsigned numbe
 {
 	uint64_t len = lie->len ? lie->len : SIZE;
 	_free_ char *id = text_format("lie%u", number);
-	_free_ char *url = text_format("http://127.0.0.1:%u/file?id=%s&size=%d%s", lab_port, id,
-	                               SIZE, lie->query);
+	_free_ char *url = text_format("http://127.0.0.1:%u/file%s?id=%s&size=%d%s", lab_port,
+	                               lie->name ? lie->name : "", id, SIZE, lie->query);
 	struct lab_result r = lab_download(url, want, SIZE, UINT64_MAX, NULL);
 
 	printf("http: %s: %llu bytes in %llu ms: %s\n", lie->what, (unsigned long long)r.len,
@@ -444,6 +448,64 @@ static void test_close_while_silent(void **state)
 	setenv("ISOMORPH_HTTP_STALL_MS", "500", 1);
 }
 
+/* What curl is told by the environment: the server stands in for a proxy. */
+static void test_proxy(void **state)
+{
+	_free_ char *proxy = text_format("http://127.0.0.1:%u", lab_port);
+	_free_ uint8_t *want = lab_content("a", 100000);
+	struct lab_result r;
+
+	(void)state;
+	setenv("http_proxy", proxy, 1);
+	r = lab_download("http://images.invalid/file?id=proxy", want, 100000, UINT64_MAX, NULL);
+	unsetenv("http_proxy");
+	printf("http: by a proxy: %s\n", r.code ? r.error.message : "right");
+	assert_int_equal(r.code, 0);
+	assert_int_equal(r.first_wrong, 100000);
+	lab_result_clear(&r);
+}
+
+/* The reader looks away for longer than a server may be silent: that is no stall. */
+static void test_slow_reader(void **state)
+{
+	size_t size = 20 << 20;
+	_free_ uint8_t *want = lab_content("a", size), *got = malloc(size);
+	_free_ char *url = text_format("http://127.0.0.1:%u/file?id=slow&size=%zu", lab_port, size);
+	_free_ char *log = NULL;
+	struct ism_open_options options = { 0 };
+	struct medium *m = NULL;
+
+	(void)state;
+	assert_int_equal(carrier_driver_http.open(url, &options, &m, NULL), 0);
+	assert_int_equal(medium_read_all(m, got, 1, 0, NULL), 0);
+	usleep(1500000);
+	assert_int_equal(medium_read_all(m, got + 1, size - 1, 1, NULL), 0);
+	medium_close(m);
+	assert_memory_equal(got, want, size);
+	log = lab_log("slow");
+	printf("http: a reader that waits: %u request\n", lab_log_lines(log));
+	assert_int_equal(lab_log_lines(log), 1);
+}
+
+static void test_tls_resumes(void **state)
+{
+	_free_ char *ca = text_format("%s/ca.pem", lab_dir);
+	_free_ char *url = text_format("https://127.0.0.1:%u/file?id=tlsr&size=%d&etag=e&ranges=1"
+	                               "&drop=120000",
+	                               lab_tls_port, SIZE);
+	_free_ uint8_t *want = lab_content("a", SIZE);
+	struct lab_result r;
+
+	(void)state;
+	setenv("SSL_CERT_FILE", ca, 1);
+	r = lab_download(url, want, SIZE, UINT64_MAX, NULL);
+	unsetenv("SSL_CERT_FILE");
+	printf("http: TLS, breaks off each time: %s\n", r.code ? r.error.message : "right");
+	assert_int_equal(r.code, 0);
+	assert_int_equal(r.first_wrong, SIZE);
+	lab_result_clear(&r);
+}
+
 static void test_claims(void **state)
 {
 	(void)state;
@@ -492,6 +554,9 @@ int main(void)
 		cmocka_unit_test(test_redirects),
 		cmocka_unit_test(test_tls),
 		cmocka_unit_test(test_tls_host),
+		cmocka_unit_test(test_tls_resumes),
+		cmocka_unit_test(test_proxy),
+		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_passwords),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_close_while_silent),
