@@ -405,10 +405,25 @@ static const struct medium_ops zip_ops = {
 	.close = zip_close,
 };
 
+/* A zip of nothing begins with the end of its directory; libarchive does not take that for a zip.
+ */
+static int check_not_empty(struct zip *z, struct ism_error *err)
+{
+	uint8_t head[4];
+	size_t n = 0;
+	int r = medium_peek(z->carrier, head, sizeof(head), &n, err);
+
+	if (r < 0)
+		return r;
+	return n == 4 && memcmp(head, "PK\5\6", 4) == 0 ? none_found(z, err) : 0;
+}
+
 static int find_member(struct zip *z, struct ism_error *err)
 {
-	int r = archive_start(z, err);
+	int r = check_not_empty(z, err);
 
+	if (r == 0)
+		r = archive_start(z, err);
 	if (r < 0)
 		return r;
 	if (z->carrier->forward)
