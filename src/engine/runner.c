@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The thread of one target: takes pieces, compares, writes, retries, and hands over to ends.c and
  * readback.c. */
-#include "engine/runner.h"
+#include "engine/job.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,33 +96,42 @@ static bool wait_failed(struct runner *r, int *ret)
 	return true;
 }
 
-/* The piece once more, in small steps, each several times: what the device can take gets written.
- */
+/* One step of a piece, several times. */
+static int try_write(struct runner *r, const uint8_t *data, size_t len, uint64_t offset, int code)
+{
+	for (int i = 0; i < TRIES && code < 0; i++) {
+		if (runner_stopping(r))
+			return stop_code(r);
+		if (target_gone(r->target, r->medium))
+			return -ENODEV;
+		usleep(TRY_PAUSE_US * (unsigned)i);
+		code = medium_write(r->medium, data, len, offset, NULL);
+	}
+	return code;
+}
+
+/* The piece once more in steps, and a step that fails sector by sector: what the device can take
+ * gets written. */
 static int retry_write(struct runner *r, const struct piece *piece, int code)
 {
-	uint64_t step = MAX(TRY_STEP, (uint64_t)r->medium->physical_size);
-	char text[160];
+	size_t step = MAX((size_t)TRY_STEP, (size_t)r->medium->physical_size);
+	_free_ char *text =
+		text_format("write failed at byte %llu (%s), trying again in smaller requests",
+	                    (unsigned long long)piece->offset, strerror(-code));
 
-	snprintf(text, sizeof(text),
-	         "write failed at byte %llu (%s), trying again in smaller requests",
-	         (unsigned long long)piece->offset, strerror(-code));
-	r->shared->notice(r->shared, r->target->path, text);
+	r->shared->notice(r->shared, r->target->path, text ? text : "write failed, trying again");
 	for (size_t done = 0; done < piece->len;) {
-		size_t n = (size_t)MIN(step, (uint64_t)(piece->len - done));
-		int why = code;
+		size_t n = MIN(step, piece->len - done);
+		int why = try_write(r, piece_bytes(piece) + done, n, piece->offset + done, code);
 
-		for (int i = 0; i < TRIES && why < 0; i++) {
-			if (runner_stopping(r))
-				return runner_fail(r, stop_code(r), piece->offset + done, "write");
-			if (target_gone(r->target, r->medium))
-				return runner_fail(r, code, piece->offset + done, "write");
-			usleep(TRY_PAUSE_US * (unsigned)i);
-			why = medium_write(r->medium, piece_bytes(piece) + done, n,
-			                   piece->offset + done, NULL);
+		if (why == 0) {
+			done += n;
+			continue;
 		}
-		if (why < 0)
+		if (step <= r->medium->physical_size || !is_bad_sector(why))
 			return runner_fail(r, why, piece->offset + done, "write");
-		done += n;
+		step = r->medium
+		               ->physical_size; /* to the end of the piece; it is the last anyway */
 	}
 	return 0;
 }
@@ -563,7 +572,9 @@ static int run(struct runner *r)
 {
 	int status = 0;
 
-	if (r->policy.write && !r->policy.compare)
+	if (r->policy.probe)
+		status = probe_capacity(r);
+	if (status == 0 && r->policy.write && !r->policy.compare)
 		status = ends_wipe(r);
 	if (status == 0)
 		status = move_data(r);
