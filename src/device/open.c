@@ -13,7 +13,7 @@
 #include <sys/sysmacros.h>
 #include <time.h>
 
-#define LOCK_TRIES   30 /* 3 s: as long as udev may look at a new disk */
+#define LOCK_TRIES   20 /* 2 s: as long as udev may look at a new disk */
 #define LOCK_WAIT_NS 100000000L
 
 static int lock_fd(int fd, const char *path, struct ism_error *err)
