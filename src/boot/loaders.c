@@ -28,13 +28,13 @@ static void answer(struct media_boots *b, size_t loader, enum media_answer a)
 }
 
 /* Add what the FAT file system at @offset can start; it may be none at all. */
-static int look_in_fat(const struct window *w, uint64_t offset, struct media_boots *ret)
+static int look_in_fat(const struct view *v, uint64_t offset, struct media_boots *ret)
 {
 	for (size_t i = 0; i < ARRAY_LEN(loader_paths); i++) {
 		struct found_file file;
-		int r = fat_find(w, offset, loader_paths[i], &file);
+		int r = fat_find(v, offset, loader_paths[i], &file);
 
-		if (window_fatal(r))
+		if (view_fatal(r))
 			return r;
 		if (r == 1 && !file.is_directory && file.size)
 			answer(ret, i, MEDIA_YES);
@@ -63,17 +63,17 @@ static bool may_be_fat(const struct table *t, const struct table_entry *e)
 	return true;
 }
 
-static int look_for_uefi(const struct window *w, const struct table *t, struct media_boots *ret)
+static int look_for_uefi(const struct view *v, const struct table *t, struct media_boots *ret)
 {
 	size_t looked = 0;
 	int r = 0;
 
 	if (t->type == TABLE_NONE)
-		return look_in_fat(w, 0, ret);
+		return look_in_fat(v, 0, ret);
 	for (; t; t = t->also)
 		for (size_t i = 0; i < t->n && r == 0; i++)
 			if (may_be_fat(t, &t->entries[i]) && looked++ < FAT_PARTITIONS_MAX)
-				r = look_in_fat(w, t->entries[i].offset, ret);
+				r = look_in_fat(v, t->entries[i].offset, ret);
 	return r;
 }
 
@@ -105,11 +105,11 @@ static bool has_bios_partition(const struct table *t)
 
 /* Partitioning tools put code into sector 0 that only says that there is nothing to start, so code
  * alone is no "yes": it also takes somewhere to go on. */
-static enum media_answer look_for_bios(const struct window *w, const struct table *t)
+static enum media_answer look_for_bios(const struct view *v, const struct table *t)
 {
 	uint8_t s[512];
 
-	if (window_read(w, s, sizeof(s), 0) < 0)
+	if (view_read(v, s, sizeof(s), 0) < 0)
 		return MEDIA_NOT_KNOWN;
 	if (s[510] != 0x55 || s[511] != 0xaa || bytes_are_zero(s, 440))
 		return MEDIA_NO;
@@ -122,13 +122,13 @@ static enum media_answer look_for_bios(const struct window *w, const struct tabl
 	return MEDIA_NOT_KNOWN;
 }
 
-int loaders_on_disk(const struct window *w, const struct table *t, struct media_boots *ret)
+int loaders_on_disk(const struct view *v, const struct table *t, struct media_boots *ret)
 {
-	*ret = (struct media_boots){ look_for_bios(w, t), MEDIA_NO, MEDIA_NO, MEDIA_NO };
-	return look_for_uefi(w, t, ret);
+	*ret = (struct media_boots){ look_for_bios(v, t), MEDIA_NO, MEDIA_NO, MEDIA_NO };
+	return look_for_uefi(v, t, ret);
 }
 
-int loaders_on_disc(const struct window *w, const struct iso9660 *iso, struct media_boots *ret)
+int loaders_on_disc(const struct view *v, const struct iso9660 *iso, struct media_boots *ret)
 {
 	enum media_answer first = MEDIA_NO;
 	int r = 0;
@@ -144,7 +144,7 @@ int loaders_on_disc(const struct window *w, const struct iso9660 *iso, struct me
 		if (e->platform == ELTORITO_BIOS)
 			ret->bios = MEDIA_YES;
 		else if (e->platform == ELTORITO_EFI)
-			r = look_in_fat(w, e->offset, ret);
+			r = look_in_fat(v, e->offset, ret);
 	}
 	return r;
 }

@@ -7,12 +7,12 @@
 #include "fs/lookup.h"
 #include "table/bpb.h"
 
-static bool is_blank(const struct window *w)
+static bool is_blank(const struct view *v)
 {
 	uint8_t bytes[4096];
 
 	for (uint64_t at = 0; at < 64 * KIB; at += sizeof(bytes)) {
-		int r = window_read(w, bytes, sizeof(bytes), at);
+		int r = view_read(v, bytes, sizeof(bytes), at);
 
 		if (r < 0)
 			return at > 0 && (r == -ERANGE || r == -ENODATA);
@@ -23,7 +23,7 @@ static bool is_blank(const struct window *w)
 }
 
 /* Is any of @names there? Not known if one could not be looked for. */
-static int find_any(const struct window *w, const struct iso9660 *iso, const struct udf *udf,
+static int find_any(const struct view *v, const struct iso9660 *iso, const struct udf *udf,
                     const char *const *names, size_t n, const char **ret)
 {
 	bool unknown = false;
@@ -31,13 +31,13 @@ static int find_any(const struct window *w, const struct iso9660 *iso, const str
 	*ret = NULL;
 	for (size_t i = 0; i < n; i++) {
 		struct found_file file;
-		int r = udf ? udf_find(w, udf, names[i], &file) : 0;
+		int r = udf ? udf_find(v, udf, names[i], &file) : 0;
 
-		if (r == 0 || (r < 0 && !window_fatal(r))) {
+		if (r == 0 || (r < 0 && !view_fatal(r))) {
 			unknown |= r < 0;
-			r = iso9660_find(w, iso, names[i], &file);
+			r = iso9660_find(v, iso, names[i], &file);
 		}
-		if (window_fatal(r))
+		if (view_fatal(r))
 			return r;
 		if (r == 1) {
 			*ret = names[i];
@@ -50,7 +50,7 @@ static int find_any(const struct window *w, const struct iso9660 *iso, const str
 
 /* Setup's own image beside its boot manager or an UEFI loader. On discs for two architectures
  * "sources" lies one folder deeper. */
-static int look_for_windows(const struct window *w, struct media_facts *f)
+static int look_for_windows(const struct view *v, struct media_facts *f)
 {
 	static const char *const images[] = {
 		"sources/boot.wim",        "sources/install.wim",     "sources/install.esd",
@@ -66,15 +66,15 @@ static int look_for_windows(const struct window *w, struct media_facts *f)
 	};
 	struct udf udf;
 	const char *loader;
-	int has_udf = f->iso.udf ? udf_open(w, &udf) : 0;
+	int has_udf = f->iso.udf ? udf_open(v, &udf) : 0;
 	int r;
 
-	if (window_fatal(has_udf))
+	if (view_fatal(has_udf))
 		return has_udf;
-	r = find_any(w, &f->iso, has_udf == 1 ? &udf : NULL, images, ARRAY_LEN(images),
+	r = find_any(v, &f->iso, has_udf == 1 ? &udf : NULL, images, ARRAY_LEN(images),
 	             &f->windows_image);
 	if (r == MEDIA_YES)
-		r = find_any(w, &f->iso, has_udf == 1 ? &udf : NULL, loaders, ARRAY_LEN(loaders),
+		r = find_any(v, &f->iso, has_udf == 1 ? &udf : NULL, loaders, ARRAY_LEN(loaders),
 		             &loader);
 	if (r < 0)
 		return r;
@@ -97,48 +97,48 @@ static bool has_partitions(const struct table *t)
 	return false;
 }
 
-static int detect_iso(const struct window *w, struct media_facts *f)
+static int detect_iso(const struct view *v, struct media_facts *f)
 {
 	int r;
 
 	f->kind = MEDIA_ISO;
 	f->hybrid = has_partitions(f->table) || f->disk.bios == MEDIA_YES;
 	check_volume_size(f);
-	r = loaders_on_disc(w, &f->iso, &f->disc);
-	return r < 0 ? r : look_for_windows(w, f);
+	r = loaders_on_disc(v, &f->iso, &f->disc);
+	return r < 0 ? r : look_for_windows(v, f);
 }
 
-static int detect(const struct window *w, struct media_facts *f)
+static int detect(const struct view *v, struct media_facts *f)
 {
-	int r = iso9660_read(w, &f->iso);
+	int r = iso9660_read(v, &f->iso);
 
 	if (r == 0)
-		r = loaders_on_disk(w, f->table, &f->disk);
+		r = loaders_on_disk(v, f->table, &f->disk);
 	if (r < 0)
 		return r;
 	if (f->iso.present || f->iso.udf)
-		return detect_iso(w, f);
+		return detect_iso(v, f);
 	f->windows = MEDIA_NO;
 	f->disc = (struct media_boots){ MEDIA_NO, MEDIA_NO, MEDIA_NO, MEDIA_NO };
 	if (f->table->type != TABLE_NONE)
 		f->kind = MEDIA_DISK;
-	else if (fs_starts_at(w, 0))
+	else if (fs_starts_at(v, 0))
 		f->kind = MEDIA_FILE_SYSTEM;
 	else
-		f->kind = is_blank(w) ? MEDIA_BLANK : MEDIA_UNKNOWN;
+		f->kind = is_blank(v) ? MEDIA_BLANK : MEDIA_UNKNOWN;
 	return 0;
 }
 
 int media_detect(struct span head, uint64_t size, struct medium *random, struct media_facts *ret,
                  struct ism_error *err)
 {
-	struct window w = { head, random, size };
+	struct view v = { head, random, size };
 	struct media_facts f = { .size = size };
-	int r = table_read_window(&w, &f.table, err);
+	int r = table_read_view(&v, &f.table, err);
 
 	if (r < 0)
 		return r;
-	r = detect(&w, &f);
+	r = detect(&v, &f);
 	if (r < 0) {
 		media_facts_clear(&f);
 		return r == -ECANCELED ? ism_error_canceled(err) : ism_error_oom(err);

@@ -6,7 +6,7 @@
 #define FAT_END 0x0ffffff8
 
 struct fat {
-	const struct window *w;
+	const struct view *v;
 	uint64_t fat_offset, data_offset;
 	uint64_t root_offset; /* FAT12, FAT16 */
 	uint32_t root_len;
@@ -21,12 +21,12 @@ static bool is_power_of_two(uint32_t v)
 }
 
 /* Return: 1, or 0 = the sector is no FAT boot sector. */
-static int fat_open(const struct window *w, uint64_t offset, struct fat *ret)
+static int fat_open(const struct view *v, uint64_t offset, struct fat *ret)
 {
 	uint8_t b[512];
 	uint32_t sector, total, fat_sectors, reserved, root_sectors;
 	uint64_t meta;
-	int r = window_read(w, b, sizeof(b), offset);
+	int r = view_read(v, b, sizeof(b), offset);
 
 	if (r < 0)
 		return r;
@@ -42,7 +42,7 @@ static int fat_open(const struct window *w, uint64_t offset, struct fat *ret)
 	if (!reserved || !fat_sectors || meta >= total)
 		return 0;
 	*ret = (struct fat){
-		.w = w,
+		.v = v,
 		.fat_offset = offset + (uint64_t)reserved * sector,
 		.root_offset = offset + (meta - root_sectors) * sector,
 		.root_len = le16_at(b + 17) * 32U,
@@ -60,7 +60,7 @@ static int next_cluster(const struct fat *f, uint32_t cluster, uint32_t *ret)
 {
 	uint64_t at = f->bits == 12 ? cluster + cluster / 2 : (uint64_t)cluster * (f->bits / 8);
 	uint8_t raw[4] = { 0 };
-	int r = window_read(f->w, raw, f->bits == 32 ? 4 : 2, f->fat_offset + at);
+	int r = view_read(f->v, raw, f->bits == 32 ? 4 : 2, f->fat_offset + at);
 
 	if (r < 0)
 		return r;
@@ -118,7 +118,7 @@ static int find_in_root(const struct fat *f, struct span name, uint32_t *ret_clu
 
 	if (!bytes)
 		return -ENOMEM;
-	r = window_read(f->w, bytes, f->root_len, f->root_offset);
+	r = view_read(f->v, bytes, f->root_len, f->root_offset);
 	if (r < 0)
 		return r;
 	r = find_entry((struct span){ bytes, f->root_len }, name, ret_cluster, ret);
@@ -139,8 +139,8 @@ static int find_in_chain(const struct fat *f, uint32_t cluster, struct span name
 
 		if (cluster < 2 || cluster - 2 >= f->n_clusters)
 			return -EBADMSG;
-		r = window_read(f->w, bytes, f->cluster_size,
-		                f->data_offset + (uint64_t)(cluster - 2) * f->cluster_size);
+		r = view_read(f->v, bytes, f->cluster_size,
+		              f->data_offset + (uint64_t)(cluster - 2) * f->cluster_size);
 		if (r < 0)
 			return r;
 		r = find_entry((struct span){ bytes, f->cluster_size }, name, ret_cluster, ret);
@@ -154,12 +154,12 @@ static int find_in_chain(const struct fat *f, uint32_t cluster, struct span name
 	return 0;
 }
 
-int fat_find(const struct window *w, uint64_t offset, const char *path, struct found_file *ret)
+int fat_find(const struct view *v, uint64_t offset, const char *path, struct found_file *ret)
 {
 	struct fat f;
 	struct found_file file = { .is_directory = true };
 	uint32_t cluster = 0;
-	int r = fat_open(w, offset, &f);
+	int r = fat_open(v, offset, &f);
 
 	if (r != 1)
 		return r == -ERANGE ? 0 : r;

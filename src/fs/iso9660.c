@@ -100,14 +100,14 @@ static void take_catalog(const uint8_t *c, struct iso9660 *iso)
 	}
 }
 
-int iso9660_read(const struct window *w, struct iso9660 *ret)
+int iso9660_read(const struct view *v, struct iso9660 *ret)
 {
 	uint8_t d[ISO9660_SECTOR];
 	int r = 0;
 
 	*ret = (struct iso9660){ 0 };
 	for (unsigned i = 0; i < DESCRIPTORS_MAX; i++) {
-		r = window_read(w, d, sizeof(d), DESCRIPTORS_OFFSET + i * sizeof(d));
+		r = view_read(v, d, sizeof(d), DESCRIPTORS_OFFSET + i * sizeof(d));
 		if (r < 0)
 			break;
 		if (memcmp(d + 1, "CD001", 5) != 0 && memcmp(d + 1, "BEA01", 5) != 0 &&
@@ -116,12 +116,12 @@ int iso9660_read(const struct window *w, struct iso9660 *ret)
 			break;
 		take_descriptor(d, ret);
 	}
-	if (window_fatal(r))
+	if (view_fatal(r))
 		return r;
 	if (!ret->eltorito)
 		return 0;
-	r = window_read(w, d, CATALOG_SIZE, ret->catalog_offset);
-	if (window_fatal(r))
+	r = view_read(v, d, CATALOG_SIZE, ret->catalog_offset);
+	if (view_fatal(r))
 		return r;
 	ret->catalog_known = r == 0 && catalog_is_valid(d);
 	if (ret->catalog_known)
@@ -169,7 +169,7 @@ static int find_record(struct span dir, struct span name, uint32_t block_size,
 	return 0;
 }
 
-int iso9660_find(const struct window *w, const struct iso9660 *iso, const char *path,
+int iso9660_find(const struct view *v, const struct iso9660 *iso, const char *path,
                  struct found_file *ret)
 {
 	struct found_file at = { iso->root_offset, iso->root_size, true };
@@ -187,7 +187,7 @@ int iso9660_find(const struct window *w, const struct iso9660 *iso, const char *
 		dir.p = bytes = malloc(dir.len + 1);
 		if (!bytes)
 			return -ENOMEM;
-		r = window_read(w, bytes, dir.len, at.offset);
+		r = view_read(v, bytes, dir.len, at.offset);
 		if (r == 0)
 			r = find_record(dir, name, iso->block_size, &at);
 		if (r != 1)

@@ -4,7 +4,7 @@
 #ifndef FS_ISO9660_H
 #define FS_ISO9660_H
 
-#include "medium/window.h"
+#include "medium/view.h"
 
 #define ISO9660_SECTOR       2048
 #define ELTORITO_ENTRIES_MAX 32 /* real catalogs have one to four */
@@ -44,6 +44,6 @@ struct iso9660 {
 };
 
 /** iso9660_read() - Return: 0 (look at @present and @udf), -ENOMEM, -ECANCELED */
-int iso9660_read(const struct window *w, struct iso9660 *ret);
+int iso9660_read(const struct view *v, struct iso9660 *ret);
 
 #endif

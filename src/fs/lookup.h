@@ -4,7 +4,7 @@
 #ifndef FS_LOOKUP_H
 #define FS_LOOKUP_H
 
-#include "medium/window.h"
+#include "medium/view.h"
 
 /* Directories above this are none that a boot medium has; what is behind is not looked at. */
 #define LOOKUP_DIRECTORY_MAX MIB
@@ -22,7 +22,7 @@ struct found_file {
  */
 
 struct iso9660; /* fs/iso9660.h */
-int iso9660_find(const struct window *w, const struct iso9660 *iso, const char *path,
+int iso9660_find(const struct view *v, const struct iso9660 *iso, const char *path,
                  struct found_file *ret);
 
 /** struct udf - a UDF volume with one plain partition, as on data discs (revisions up to 1.50) */
@@ -31,12 +31,11 @@ struct udf {
 	uint32_t root_block;
 };
 /** udf_open() - Return: 1 with *ret, 0 = there is none; else as the look-ups */
-int udf_open(const struct window *w, struct udf *ret);
-int udf_find(const struct window *w, const struct udf *udf, const char *path,
-             struct found_file *ret);
+int udf_open(const struct view *v, struct udf *ret);
+int udf_find(const struct view *v, const struct udf *udf, const char *path, struct found_file *ret);
 
 /** fat_find() - in the FAT file system that begins at @offset; names of the form 8.3 only */
-int fat_find(const struct window *w, uint64_t offset, const char *path, struct found_file *ret);
+int fat_find(const struct view *v, uint64_t offset, const char *path, struct found_file *ret);
 
 /** path_part() - the first part of @path; *ret_rest is what follows its '/', or NULL */
 static inline struct span path_part(const char *path, const char **ret_rest)

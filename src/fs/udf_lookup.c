@@ -29,14 +29,14 @@ static int tag_of(const uint8_t *p)
 	return sum == p[4] ? le16_at(p) : -1;
 }
 
-static int read_block(const struct window *w, const struct udf *udf, uint32_t block,
+static int read_block(const struct view *v, const struct udf *udf, uint32_t block,
                       uint8_t ret[UDF_SECTOR])
 {
 	uint64_t offset = (uint64_t)block * UDF_SECTOR;
 
 	if (offset >= udf->partition_size)
 		return -EBADMSG;
-	return window_read(w, ret, UDF_SECTOR, udf->partition_offset + offset);
+	return view_read(v, ret, UDF_SECTOR, udf->partition_offset + offset);
 }
 
 struct volume {
@@ -46,54 +46,55 @@ struct volume {
 };
 
 /* Return: 0, or -EOPNOTSUPP for volumes that are more than one plain partition. */
-static int take_descriptor(const uint8_t *d, struct volume *v)
+static int take_descriptor(const uint8_t *d, struct volume *vol)
 {
 	switch (tag_of(d)) {
 	case TAG_PARTITION:
-		v->has_partition = true;
-		v->partition_number = le16_at(d + 22);
-		v->start = le32_at(d + 188);
-		v->len = le32_at(d + 192);
+		vol->has_partition = true;
+		vol->partition_number = le16_at(d + 22);
+		vol->start = le32_at(d + 188);
+		vol->len = le32_at(d + 192);
 		return 0;
 	case TAG_LOGICAL_VOLUME:
 		/* One map of type 1 and length 6, logical blocks as long as sectors. */
 		if (le32_at(d + 212) != UDF_SECTOR || le32_at(d + 268) != 1 || d[440] != 1 ||
 		    d[441] != 6)
 			return -EOPNOTSUPP;
-		v->has_volume = true;
-		v->map_number = le16_at(d + 444);
-		v->file_set_block = le32_at(d + 252);
+		vol->has_volume = true;
+		vol->map_number = le16_at(d + 444);
+		vol->file_set_block = le32_at(d + 252);
 		return 0;
 	default:
 		return 0;
 	}
 }
 
-static int read_sequence(const struct window *w, uint32_t len, uint32_t first, struct volume *v)
+static int read_sequence(const struct view *v, uint32_t len, uint32_t first, struct volume *vol)
 {
 	uint8_t d[UDF_SECTOR];
 	uint32_t n = MIN(len / UDF_SECTOR, (uint32_t)UDF_DESCRIPTORS_MAX);
 
 	for (uint32_t i = 0; i < n; i++) {
-		int r = window_read(w, d, sizeof(d), ((uint64_t)first + i) * UDF_SECTOR);
+		int r = view_read(v, d, sizeof(d), ((uint64_t)first + i) * UDF_SECTOR);
 
 		if (r < 0)
 			return r;
 		if (tag_of(d) == TAG_TERMINATOR)
 			break;
-		r = take_descriptor(d, v);
+		r = take_descriptor(d, vol);
 		if (r < 0)
 			return r;
 	}
-	return v->has_partition && v->has_volume && v->partition_number == v->map_number ? 0
-	                                                                                 : -EBADMSG;
+	return vol->has_partition && vol->has_volume && vol->partition_number == vol->map_number
+	               ? 0
+	               : -EBADMSG;
 }
 
-int udf_open(const struct window *w, struct udf *ret)
+int udf_open(const struct view *v, struct udf *ret)
 {
 	uint8_t d[UDF_SECTOR];
-	struct volume v = { 0 };
-	int r = window_read(w, d, sizeof(d), UDF_ANCHOR_OFFSET);
+	struct volume vol = { 0 };
+	int r = view_read(v, d, sizeof(d), UDF_ANCHOR_OFFSET);
 
 	if (r == -ERANGE)
 		return 0;
@@ -101,12 +102,12 @@ int udf_open(const struct window *w, struct udf *ret)
 		return r;
 	if (tag_of(d) != TAG_ANCHOR)
 		return 0;
-	r = read_sequence(w, le32_at(d + 16), le32_at(d + 20), &v);
+	r = read_sequence(v, le32_at(d + 16), le32_at(d + 20), &vol);
 	if (r < 0)
 		return r;
-	ret->partition_offset = (uint64_t)v.start * UDF_SECTOR;
-	ret->partition_size = (uint64_t)v.len * UDF_SECTOR;
-	r = read_block(w, ret, v.file_set_block, d);
+	ret->partition_offset = (uint64_t)vol.start * UDF_SECTOR;
+	ret->partition_size = (uint64_t)vol.len * UDF_SECTOR;
+	r = read_block(v, ret, vol.file_set_block, d);
 	if (r < 0)
 		return r;
 	if (tag_of(d) != TAG_FILE_SET)
@@ -137,8 +138,8 @@ static int read_file_entry(const uint8_t *d, struct span *ret_ads, unsigned *ret
 }
 
 /* Read the content of a directory from its extents: short (kind 0) or long (kind 1) descriptors. */
-static int read_extents(const struct window *w, const struct udf *udf, struct span ads,
-                        unsigned kind, uint8_t *to, size_t len)
+static int read_extents(const struct view *v, const struct udf *udf, struct span ads, unsigned kind,
+                        uint8_t *to, size_t len)
 {
 	size_t step = kind == 0 ? 8 : 16, done = 0;
 
@@ -155,7 +156,7 @@ static int read_extents(const struct window *w, const struct udf *udf, struct sp
 			return -EOPNOTSUPP;
 		if (offset > udf->partition_size || n > udf->partition_size - offset)
 			return -EBADMSG;
-		r = window_read(w, to + done, n, udf->partition_offset + offset);
+		r = view_read(v, to + done, n, udf->partition_offset + offset);
 		if (r < 0)
 			return r;
 		done += n;
@@ -205,7 +206,7 @@ static int find_id(struct span dir, struct span name, uint32_t *ret_block)
 	return 0;
 }
 
-static int find_in(const struct window *w, const struct udf *udf, const uint8_t *entry,
+static int find_in(const struct view *v, const struct udf *udf, const uint8_t *entry,
                    struct span name, uint32_t *ret_block)
 {
 	_free_ uint8_t *bytes = NULL;
@@ -223,27 +224,26 @@ static int find_in(const struct window *w, const struct udf *udf, const uint8_t 
 	bytes = malloc(len + 1);
 	if (!bytes)
 		return -ENOMEM;
-	r = read_extents(w, udf, ads, kind, bytes, len);
+	r = read_extents(v, udf, ads, kind, bytes, len);
 	return r < 0 ? r : find_id((struct span){ bytes, len }, name, ret_block);
 }
 
-int udf_find(const struct window *w, const struct udf *udf, const char *path,
-             struct found_file *ret)
+int udf_find(const struct view *v, const struct udf *udf, const char *path, struct found_file *ret)
 {
 	uint32_t block = udf->root_block;
 	uint8_t entry[UDF_SECTOR];
 	struct found_file file = { 0 };
 	struct span ads;
 	unsigned kind;
-	int r = read_block(w, udf, block, entry);
+	int r = read_block(v, udf, block, entry);
 
 	while (r >= 0 && path) {
 		struct span name = path_part(path, &path);
 
-		r = find_in(w, udf, entry, name, &block);
+		r = find_in(v, udf, entry, name, &block);
 		if (r != 1)
 			return r == -ERANGE ? -EBADMSG : r;
-		r = read_block(w, udf, block, entry);
+		r = read_block(v, udf, block, entry);
 	}
 	if (r >= 0)
 		r = read_file_entry(entry, &ads, &kind, &file);

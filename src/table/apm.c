@@ -29,26 +29,26 @@ static bool is_entry(const struct apm_entry_disk *e)
 	return e->signature[0] == 'P' && e->signature[1] == 'M';
 }
 
-static int read_entry(const struct window *w, uint32_t unit, uint64_t index,
+static int read_entry(const struct view *v, uint32_t unit, uint64_t index,
                       struct apm_entry_disk *ret)
 {
-	int r = window_read(w, ret, sizeof(*ret), index * unit);
+	int r = view_read(v, ret, sizeof(*ret), index * unit);
 
 	return r < 0 ? r : is_entry(ret);
 }
 
 /* Block 1 holds the first entry; how long a block is, block 0 says, if it is there and right. */
-static uint32_t find_unit(const struct window *w, struct apm_entry_disk *first)
+static uint32_t find_unit(const struct view *v, struct apm_entry_disk *first)
 {
 	uint32_t units[] = { 0, 512, 2048, 4096, 1024 };
 	struct apm_driver_disk driver;
 
-	if (window_read(w, &driver, sizeof(driver), 0) == 0 && driver.signature[0] == 'E' &&
+	if (view_read(v, &driver, sizeof(driver), 0) == 0 && driver.signature[0] == 'E' &&
 	    driver.signature[1] == 'R')
 		units[0] = be16_get(driver.block_size);
 	for (size_t i = 0; i < ARRAY_LEN(units); i++)
 		if (units[i] >= 512 && units[i] <= 4096 && !(units[i] & (units[i] - 1)) &&
-		    read_entry(w, units[i], 1, first) == 1 && be32_get(first->map_entries))
+		    read_entry(v, units[i], 1, first) == 1 && be32_get(first->map_entries))
 			return units[i];
 	return 0;
 }
@@ -85,7 +85,7 @@ static int add_entry(struct table *t, const struct apm_entry_disk *raw, unsigned
 	return 0;
 }
 
-static int read_map(struct table *t, const struct window *w, uint32_t n)
+static int read_map(struct table *t, const struct view *v, uint32_t n)
 {
 	struct apm_entry_disk raw;
 	int r;
@@ -99,8 +99,8 @@ static int read_map(struct table *t, const struct window *w, uint32_t n)
 		n = APM_ENTRIES_MAX;
 	}
 	for (uint32_t i = 1; i <= n; i++) {
-		r = read_entry(w, t->sector_size, i, &raw);
-		if (window_fatal(r))
+		r = read_entry(v, t->sector_size, i, &raw);
+		if (view_fatal(r))
 			return r;
 		if (r != 1) {
 			t->damaged |= r == 0 || r == -ERANGE;
@@ -115,11 +115,11 @@ static int read_map(struct table *t, const struct window *w, uint32_t n)
 	return 0;
 }
 
-int apm_read(const struct window *w, struct table **ret)
+int apm_read(const struct view *v, struct table **ret)
 {
 	CLEANUP(table_freep) struct table *t = NULL;
 	struct apm_entry_disk first;
-	uint32_t unit = find_unit(w, &first);
+	uint32_t unit = find_unit(v, &first);
 	int r;
 
 	if (!unit)
@@ -127,13 +127,13 @@ int apm_read(const struct window *w, struct table **ret)
 	t = table_new(TABLE_APM, unit);
 	if (!t)
 		return -ENOMEM;
-	r = read_map(t, w, be32_get(first.map_entries));
+	r = read_map(t, v, be32_get(first.map_entries));
 	if (r == 0)
 		r = table_add_region(t, 0, unit, "driver map");
 	if (r == 0)
 		r = table_add_region(t, unit, (uint64_t)t->n * unit, "apple partition map");
 	if (r == 0)
-		r = table_check(t, w->size);
+		r = table_check(t, v->size);
 	if (r < 0)
 		return r;
 	*ret = take(t);

@@ -55,29 +55,29 @@ static const struct {
 	{ 32768, "\1CD001\1", 7 },       /* ISO 9660 */
 };
 
-bool fs_starts_at(const struct window *w, uint64_t offset)
+bool fs_starts_at(const struct view *v, uint64_t offset)
 {
 	uint8_t sector[512];
 	uint8_t found[16];
 
 	if (offset > INT64_MAX)
 		return false;
-	if (window_read(w, sector, sizeof(sector), offset) == 0 &&
+	if (view_read(v, sector, sizeof(sector), offset) == 0 &&
 	    bpb_sector_size((struct span){ sector, sizeof(sector) }))
 		return true;
 	for (size_t i = 0; i < ARRAY_LEN(magics); i++)
-		if (window_read(w, found, magics[i].len, offset + magics[i].offset) == 0 &&
+		if (view_read(v, found, magics[i].len, offset + magics[i].offset) == 0 &&
 		    memcmp(found, magics[i].bytes, magics[i].len) == 0)
 			return true;
 	return false;
 }
 
-uint32_t fs_stated_sector_size(const struct window *w)
+uint32_t fs_stated_sector_size(const struct view *v)
 {
 	uint8_t sector[512], pvd[7];
 	uint32_t bytes;
 
-	if (window_read(w, sector, sizeof(sector), 0) == 0) {
+	if (view_read(v, sector, sizeof(sector), 0) == 0) {
 		bytes = bpb_sector_size((struct span){ sector, sizeof(sector) });
 		if (bytes)
 			return bytes;
@@ -88,7 +88,7 @@ uint32_t fs_stated_sector_size(const struct window *w)
 	}
 	/* Blocks of 2048 bytes: cannot be mounted where sectors are larger, and no disk but an
 	 * optical one has sectors between 512 and 4096. */
-	if (window_read(w, pvd, sizeof(pvd), 32768) == 0 && memcmp(pvd, "\1CD001\1", 7) == 0)
+	if (view_read(v, pvd, sizeof(pvd), 32768) == 0 && memcmp(pvd, "\1CD001\1", 7) == 0)
 		return 512;
 	return 0;
 }

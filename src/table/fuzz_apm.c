@@ -4,10 +4,10 @@
 #include "medium/memory.h"
 #include "table/reader.h"
 
-static bool read_one(const struct window *w)
+static bool read_one(const struct view *v)
 {
 	struct table *t = NULL;
-	bool good = apm_read(w, &t) == 1 && !t->damaged && t->n;
+	bool good = apm_read(v, &t) == 1 && !t->damaged && t->n;
 
 	table_free(t);
 	return good;
@@ -16,11 +16,11 @@ static bool read_one(const struct window *w)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct span head = { data, size };
-	struct window part = { head, NULL, ISM_SIZE_UNKNOWN };
+	struct view part = { head, NULL, ISM_SIZE_UNKNOWN };
 	struct medium *m = NULL;
 
 	if (medium_memory(data, size, false, &m, NULL) == 0) {
-		struct window whole = window_on(m, (struct span){ NULL, 0 });
+		struct view whole = view_on(m, (struct span){ NULL, 0 });
 
 		if (read_one(&whole))
 			fuzz_accepted();

@@ -8,11 +8,11 @@
 #include "medium/memory.h"
 #include "table/reader.h"
 
-static void read_one(const struct window *w)
+static void read_one(const struct view *v)
 {
 	struct table *t = NULL;
 
-	if (gpt_read(w, true, &t) == 1 && !t->damaged && t->n)
+	if (gpt_read(v, true, &t) == 1 && !t->damaged && t->n)
 		fuzz_accepted();
 	table_free(t);
 }
@@ -22,7 +22,7 @@ static void read_whole(const uint8_t *data, size_t size)
 	struct medium *m = NULL;
 
 	if (medium_memory(data, size, false, &m, NULL) == 0) {
-		struct window whole = window_on(m, (struct span){ NULL, 0 });
+		struct view whole = view_on(m, (struct span){ NULL, 0 });
 
 		read_one(&whole);
 	}
@@ -61,7 +61,7 @@ static void mend(uint8_t *data, size_t size, size_t lba)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct window part = { { data, size }, NULL, ISM_SIZE_UNKNOWN };
+	struct view part = { { data, size }, NULL, ISM_SIZE_UNKNOWN };
 	uint8_t *mended;
 
 	read_one(&part);

@@ -89,7 +89,7 @@ static const char *check_header(uint8_t *sector, uint32_t sector_size, struct co
 	return NULL;
 }
 
-static int read_entries(const struct window *w, uint32_t sector_size, struct copy *c)
+static int read_entries(const struct view *v, uint32_t sector_size, struct copy *c)
 {
 	size_t len = (size_t)c->n_entries * c->entry_size;
 	_free_ uint8_t *entries = malloc(len + 1);
@@ -102,8 +102,8 @@ static int read_entries(const struct window *w, uint32_t sector_size, struct cop
 	c->why = "its entries lie outside the disk";
 	if (mul_overflows(c->entries_lba, (uint64_t)sector_size, &offset) || offset > INT64_MAX)
 		return 0;
-	r = window_read(w, entries, len, offset);
-	if (window_fatal(r))
+	r = view_read(v, entries, len, offset);
+	if (view_fatal(r))
 		return r;
 	if (r < 0) {
 		if (r != -ERANGE)
@@ -119,7 +119,7 @@ static int read_entries(const struct window *w, uint32_t sector_size, struct cop
 }
 
 /* Look for a copy at @lba. Return: 0, or a reason to stop. */
-static int read_copy(const struct window *w, uint32_t sector_size, uint64_t lba, struct copy *ret)
+static int read_copy(const struct view *v, uint32_t sector_size, uint64_t lba, struct copy *ret)
 {
 	uint8_t sector[4096];
 	uint64_t offset;
@@ -128,24 +128,24 @@ static int read_copy(const struct window *w, uint32_t sector_size, uint64_t lba,
 	*ret = (struct copy){ .state = COPY_ABSENT, .lba = lba };
 	if (mul_overflows(lba, (uint64_t)sector_size, &offset) || offset > INT64_MAX)
 		return 0;
-	r = window_read(w, sector, sector_size, offset);
+	r = view_read(v, sector, sector_size, offset);
 	if (r < 0) {
 		if (r != -ERANGE)
 			ret->state = COPY_UNSEEN;
-		return window_fatal(r) ? r : 0;
+		return view_fatal(r) ? r : 0;
 	}
 	if (memcmp(sector, GPT_SIGNATURE, 8) != 0)
 		return 0;
 	ret->state = COPY_BAD_HEADER;
 	ret->why = check_header(sector, sector_size, ret);
-	return ret->why ? 0 : read_entries(w, sector_size, ret);
+	return ret->why ? 0 : read_entries(v, sector_size, ret);
 }
 
 /* Look with each sector size that disks have, that of the medium first; a copy that is whole wins
  * over one that is not. @last: in the last sector instead of sector 1. */
-static int find_copy(const struct window *w, bool last, uint32_t *sector_size, struct copy *ret)
+static int find_copy(const struct view *v, bool last, uint32_t *sector_size, struct copy *ret)
 {
-	uint32_t sizes[] = { w->medium ? w->medium->sector_size : 512, 512, 4096, 2048, 1024 };
+	uint32_t sizes[] = { v->medium ? v->medium->sector_size : 512, 512, 4096, 2048, 1024 };
 
 	*ret = (struct copy){ .state = COPY_ABSENT };
 	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
@@ -155,11 +155,11 @@ static int find_copy(const struct window *w, bool last, uint32_t *sector_size, s
 
 		if (sizes[i] < 512 || sizes[i] > 4096 || (i && sizes[i] == sizes[0]))
 			continue;
-		if (last && (w->size == ISM_SIZE_UNKNOWN || w->size / sizes[i] < 3))
+		if (last && (v->size == ISM_SIZE_UNKNOWN || v->size / sizes[i] < 3))
 			continue;
 		if (last)
-			lba = w->size / sizes[i] - 1;
-		r = read_copy(w, sizes[i], lba, &c);
+			lba = v->size / sizes[i] - 1;
+		r = read_copy(v, sizes[i], lba, &c);
 		if (r < 0)
 			return r;
 		if ((c.state == COPY_UNSEEN && ret->state == COPY_ABSENT) ||
@@ -175,12 +175,12 @@ static int find_copy(const struct window *w, bool last, uint32_t *sector_size, s
 	return 0;
 }
 
-uint32_t gpt_leftover(const struct window *w)
+uint32_t gpt_leftover(const struct view *v)
 {
 	CLEANUP(copy_clear) struct copy c = { 0 };
 	uint32_t sector_size = 0;
 
-	if (find_copy(w, true, &sector_size, &c) < 0 || c.state != COPY_GOOD)
+	if (find_copy(v, true, &sector_size, &c) < 0 || c.state != COPY_GOOD)
 		return 0;
 	return sector_size;
 }
@@ -339,7 +339,7 @@ static int note_differences(struct table *t, const struct copy *a, const struct 
 }
 
 /* The backup where the first copy says it is; if it is not whole there, in the last sector. */
-static int find_backup(const struct window *w, uint32_t *sector_size, const struct copy *primary,
+static int find_backup(const struct view *v, uint32_t *sector_size, const struct copy *primary,
                        struct copy *ret)
 {
 	struct copy last = { 0 };
@@ -348,11 +348,11 @@ static int find_backup(const struct window *w, uint32_t *sector_size, const stru
 
 	*ret = (struct copy){ .state = COPY_ABSENT };
 	if (primary->state >= COPY_BAD_ENTRIES) {
-		r = read_copy(w, *sector_size, primary->alternate_lba, ret);
+		r = read_copy(v, *sector_size, primary->alternate_lba, ret);
 		if (r < 0 || ret->state == COPY_GOOD)
 			return r;
 	}
-	r = find_copy(w, true, &size, &last);
+	r = find_copy(v, true, &size, &last);
 	if (r < 0)
 		return r;
 	/* Under a whole first copy, what states another sector size is another table. */
@@ -364,13 +364,13 @@ static int find_backup(const struct window *w, uint32_t *sector_size, const stru
 	} else {
 		copy_clear(&last);
 	}
-	if (ret->state == COPY_ABSENT && !w->medium && primary->state >= COPY_BAD_ENTRIES &&
-	    (w->size == ISM_SIZE_UNKNOWN || w->size > w->head.len))
+	if (ret->state == COPY_ABSENT && !v->medium && primary->state >= COPY_BAD_ENTRIES &&
+	    (v->size == ISM_SIZE_UNKNOWN || v->size > v->head.len))
 		ret->state = COPY_UNSEEN;
 	return 0;
 }
 
-static int fill(struct table *t, const struct window *w, const struct copy *primary,
+static int fill(struct table *t, const struct view *v, const struct copy *primary,
                 const struct copy *backup)
 {
 	const struct copy *c = primary;
@@ -386,10 +386,10 @@ static int fill(struct table *t, const struct window *w, const struct copy *prim
 	}
 	r = note_copy(t, primary, "first");
 	/* A backup behind what can be seen of a forward source is the usual case: `partial`. */
-	if (r == 0 && (backup->state != COPY_UNSEEN || w->medium))
+	if (r == 0 && (backup->state != COPY_UNSEEN || v->medium))
 		r = note_copy(t, backup, "backup");
 	if (r == 0)
-		r = note_differences(t, primary, backup, w->size);
+		r = note_differences(t, primary, backup, v->size);
 	if (r == 0)
 		r = table_add_region(t, 0, t->sector_size, "mbr");
 	if (r == 0)
@@ -398,26 +398,26 @@ static int fill(struct table *t, const struct window *w, const struct copy *prim
 		r = add_regions(t, backup, "gpt backup header", "gpt backup entries");
 	if (r == 0 && c->state >= COPY_BAD_ENTRIES)
 		r = add_entries(t, c);
-	return r < 0 ? r : table_check(t, w->size);
+	return r < 0 ? r : table_check(t, v->size);
 }
 
-int gpt_read(const struct window *w, bool announced, struct table **ret)
+int gpt_read(const struct view *v, bool announced, struct table **ret)
 {
 	CLEANUP(copy_clear) struct copy primary = { 0 };
 	CLEANUP(copy_clear) struct copy backup = { 0 };
 	CLEANUP(table_freep) struct table *t = NULL;
-	uint32_t sector_size = w->medium ? w->medium->sector_size : 512;
-	int r = find_copy(w, false, &sector_size, &primary);
+	uint32_t sector_size = v->medium ? v->medium->sector_size : 512;
+	int r = find_copy(v, false, &sector_size, &primary);
 
 	if (r < 0 || (primary.state <= COPY_ABSENT && !announced))
 		return r;
-	r = find_backup(w, &sector_size, &primary, &backup);
+	r = find_backup(v, &sector_size, &primary, &backup);
 	if (r < 0)
 		return r;
 	t = table_new(TABLE_GPT, sector_size);
 	if (!t)
 		return -ENOMEM;
-	r = fill(t, w, &primary, &backup);
+	r = fill(t, v, &primary, &backup);
 	if (r < 0)
 		return r;
 	*ret = take(t);

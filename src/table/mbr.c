@@ -29,7 +29,7 @@ static_assert(sizeof(struct mbr_disk) == 512, "a sector");
 #define MBR_LINKS_MAX 256
 
 struct chain {
-	const struct window *w;
+	const struct view *v;
 	struct table *t;
 	uint64_t visited[MBR_LINKS_MAX];
 	size_t n_visited;
@@ -42,9 +42,9 @@ static bool is_extended(uint8_t type)
 }
 
 /* Read a sector that carries entries. Return: 1, 0 = it is none, else why it could not be read. */
-static int read_sector(const struct window *w, uint64_t offset, struct mbr_disk *ret)
+static int read_sector(const struct view *v, uint64_t offset, struct mbr_disk *ret)
 {
-	int r = offset > INT64_MAX ? -ERANGE : window_read(w, ret, sizeof(*ret), offset);
+	int r = offset > INT64_MAX ? -ERANGE : view_read(v, ret, sizeof(*ret), offset);
 
 	if (r < 0)
 		return r;
@@ -70,11 +70,11 @@ static bool is_table(const struct mbr_disk *mbr)
 	return used || (!is_fs && bytes_are_zero(mbr->entries, sizeof(mbr->entries)));
 }
 
-bool mbr_announces_gpt(const struct window *w)
+bool mbr_announces_gpt(const struct view *v)
 {
 	struct mbr_disk mbr;
 
-	if (read_sector(w, 0, &mbr) != 1)
+	if (read_sector(v, 0, &mbr) != 1)
 		return false;
 	for (size_t i = 0; i < 4; i++)
 		if (mbr.entries[i].type == MBR_TYPE_GPT)
@@ -83,10 +83,10 @@ bool mbr_announces_gpt(const struct window *w)
 }
 
 /* Nothing in a DOS table says how long a sector is; the file systems that it points at do. */
-static uint32_t guess_unit(const struct window *w, const struct mbr_disk *mbr)
+static uint32_t guess_unit(const struct view *v, const struct mbr_disk *mbr)
 {
 	static const uint32_t units[] = { 512, 4096, 2048, 1024 };
-	uint32_t usual = w->medium ? w->medium->sector_size : 512;
+	uint32_t usual = v->medium ? v->medium->sector_size : 512;
 
 	for (size_t u = 0; u < ARRAY_LEN(units); u++)
 		for (size_t i = 0; i < 4; i++) {
@@ -96,8 +96,8 @@ static uint32_t guess_unit(const struct window *w, const struct mbr_disk *mbr)
 
 			if (!first || !le32_get(e->sectors) || e->type == MBR_TYPE_GPT)
 				continue;
-			if (is_extended(e->type) ? read_sector(w, first * units[u], &link) == 1
-			                         : fs_starts_at(w, first * units[u]))
+			if (is_extended(e->type) ? read_sector(v, first * units[u], &link) == 1
+			                         : fs_starts_at(v, first * units[u]))
 				return units[u];
 		}
 	return usual;
@@ -205,8 +205,8 @@ static int walk_chain(struct chain *c, const struct mbr_entry_disk *container)
 				(unsigned long long)lba);
 		}
 		c->visited[c->n_visited++] = lba;
-		r = read_sector(c->w, lba * c->t->sector_size, &link);
-		if (window_fatal(r))
+		r = read_sector(c->v, lba * c->t->sector_size, &link);
+		if (view_fatal(r))
 			return r;
 		if (r != 1)
 			return note_broken_link(c, lba, r);
@@ -237,14 +237,14 @@ static int check_protective(struct table *t, const struct mbr_entry_disk *e, uin
 	return 0;
 }
 
-static int read_primary(struct table *t, const struct window *w, const struct mbr_disk *mbr)
+static int read_primary(struct table *t, const struct view *v, const struct mbr_disk *mbr)
 {
 	for (unsigned i = 0; i < 4; i++) {
 		const struct mbr_entry_disk *e = &mbr->entries[i];
 		int r = 0;
 
 		if (e->type == MBR_TYPE_GPT)
-			r = check_protective(t, e, w->size);
+			r = check_protective(t, e, v->size);
 		/* Type 0 with a size is how isohybrid marks its partition: Linux takes it. */
 		if (r == 0 && le32_get(e->sectors))
 			r = add_entry(t, e, i + 1, 0);
@@ -254,18 +254,18 @@ static int read_primary(struct table *t, const struct window *w, const struct mb
 	return 0;
 }
 
-int mbr_read(const struct window *w, uint32_t unit, struct table **ret)
+int mbr_read(const struct view *v, uint32_t unit, struct table **ret)
 {
 	CLEANUP(table_freep) struct table *t = NULL;
 	struct mbr_disk mbr;
-	struct chain c = { .w = w, .next_number = 5 };
-	int r = read_sector(w, 0, &mbr);
+	struct chain c = { .v = v, .next_number = 5 };
+	int r = read_sector(v, 0, &mbr);
 
-	if (window_fatal(r))
+	if (view_fatal(r))
 		return r;
 	if (r != 1 || !is_table(&mbr))
 		return 0;
-	t = table_new(TABLE_DOS, unit ? unit : guess_unit(w, &mbr));
+	t = table_new(TABLE_DOS, unit ? unit : guess_unit(v, &mbr));
 	if (!t)
 		return -ENOMEM;
 	c.t = t;
@@ -273,12 +273,12 @@ int mbr_read(const struct window *w, uint32_t unit, struct table **ret)
 	t->boot_code = !bytes_are_zero(mbr.code, sizeof(mbr.code));
 	r = table_add_region(t, 0, t->sector_size, "mbr");
 	if (r == 0)
-		r = read_primary(t, w, &mbr);
+		r = read_primary(t, v, &mbr);
 	for (size_t i = 0; i < 4 && r == 0; i++)
 		if (is_extended(mbr.entries[i].type) && le32_get(mbr.entries[i].sectors))
 			r = walk_chain(&c, &mbr.entries[i]);
 	if (r == 0)
-		r = table_check(t, w->size);
+		r = table_check(t, v->size);
 	if (r < 0)
 		return r;
 	if (t->n)

@@ -21,20 +21,20 @@ bool table_place(struct table_entry *e, uint64_t first, uint64_t count, uint32_t
  * @announced: the MBR says that there is one, so that its absence is damage
  * Return: 1 with *ret, 0 no trace of one, -ENOMEM, -ECANCELED.
  */
-int gpt_read(const struct window *w, bool announced, struct table **ret);
+int gpt_read(const struct view *v, bool announced, struct table **ret);
 /** gpt_leftover() - neither announced nor at its place, yet the last sector holds a backup of one:
  * bytes per sector of it, else 0 */
-uint32_t gpt_leftover(const struct window *w);
+uint32_t gpt_leftover(const struct view *v);
 /**
  * mbr_read() - DOS partition table with logical partitions
  * @unit: bytes per sector; 0 = find out
  * Return: as gpt_read().
  */
-int mbr_read(const struct window *w, uint32_t unit, struct table **ret);
+int mbr_read(const struct view *v, uint32_t unit, struct table **ret);
 /** mbr_announces_gpt() - sector 0 has an entry of type 0xee */
-bool mbr_announces_gpt(const struct window *w);
+bool mbr_announces_gpt(const struct view *v);
 /** apm_read() - Apple partition map; returns as gpt_read() */
-int apm_read(const struct window *w, struct table **ret);
+int apm_read(const struct view *v, struct table **ret);
 
 /** guid_text() - as people write it: the first three fields of the 16 bytes are little-endian */
 void guid_text(const uint8_t guid[16], char ret[static 37]);

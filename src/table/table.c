@@ -169,19 +169,19 @@ static bool has_own_entries(const struct table *t)
 }
 
 /* The table of a disk that has none. */
-static int read_none(const struct window *w, struct table **ret)
+static int read_none(const struct view *v, struct table **ret)
 {
 	CLEANUP(table_freep) struct table *t = table_new(TABLE_NONE, 512);
 	uint32_t leftover;
 
 	if (!t)
 		return -ENOMEM;
-	t->stated_sector_size = fs_stated_sector_size(w);
+	t->stated_sector_size = fs_stated_sector_size(v);
 	if (t->stated_sector_size)
 		t->sector_size = t->stated_sector_size;
-	else if (w->medium)
-		t->sector_size = w->medium->sector_size;
-	leftover = gpt_leftover(w);
+	else if (v->medium)
+		t->sector_size = v->medium->sector_size;
+	leftover = gpt_leftover(v);
 	if (leftover && table_note(t,
 	                           "the last sector holds the backup of a GPT for sectors of %u "
 	                           "bytes, but its first copy and its MBR are gone",
@@ -202,24 +202,24 @@ static void found_clear(struct found *f)
 	table_free(f->apm);
 }
 
-static int find_all(const struct window *w, struct found *f)
+static int find_all(const struct view *v, struct found *f)
 {
-	int r = gpt_read(w, mbr_announces_gpt(w), &f->gpt);
+	int r = gpt_read(v, mbr_announces_gpt(v), &f->gpt);
 
 	if (r >= 0)
-		r = mbr_read(w, f->gpt ? f->gpt->sector_size : 0, &f->dos);
+		r = mbr_read(v, f->gpt ? f->gpt->sector_size : 0, &f->dos);
 	if (r >= 0)
-		r = apm_read(w, &f->apm);
+		r = apm_read(v, &f->apm);
 	return r < 0 ? r : 0;
 }
 
 /* The one that counts, taken out of @f; NULL = none. */
-static struct table *choose(const struct window *w, struct found *f, const char **note)
+static struct table *choose(const struct view *v, struct found *f, const char **note)
 {
 	bool announced = f->dos && f->dos->protective;
 
 	if (f->gpt && !announced && !(f->dos && f->dos->n) &&
-	    (f->gpt->damaged || fs_starts_at(w, 0))) {
+	    (f->gpt->damaged || fs_starts_at(v, 0))) {
 		*note = "there are remains of a GPT that nothing announces";
 		f->gpt = table_free(f->gpt);
 	}
@@ -256,16 +256,16 @@ static void append(struct table *t, struct table **other)
 	t->also = take(*other);
 }
 
-int table_read_window(const struct window *w, struct table **ret, struct ism_error *err)
+int table_read_view(const struct view *v, struct table **ret, struct ism_error *err)
 {
 	CLEANUP(found_clear) struct found f = { 0 };
 	CLEANUP(table_freep) struct table *t = NULL;
 	const char *note = NULL;
-	int r = find_all(w, &f);
+	int r = find_all(v, &f);
 
 	if (r == 0) {
-		t = choose(w, &f, &note);
-		r = t ? 0 : read_none(w, &t);
+		t = choose(v, &f, &note);
+		r = t ? 0 : read_none(v, &t);
 	}
 	if (r == 0 && note)
 		r = table_note(t, "%s", note);
@@ -282,17 +282,17 @@ int table_read_window(const struct window *w, struct table **ret, struct ism_err
 
 int table_read(struct medium *m, struct table **ret, struct ism_error *err)
 {
-	struct window w = window_on(m, (struct span){ NULL, 0 });
+	struct view v = view_on(m, (struct span){ NULL, 0 });
 
 	if (m->forward)
 		return ism_error_set(err, -ESPIPE, m->name, ISM_NO_OFFSET,
 		                     "its partition table needs random access");
-	return table_read_window(&w, ret, err);
+	return table_read_view(&v, ret, err);
 }
 
 int table_read_head(struct span head, uint64_t disk_size, struct table **ret, struct ism_error *err)
 {
-	struct window w = { head, NULL, disk_size };
+	struct view v = { head, NULL, disk_size };
 
-	return table_read_window(&w, ret, err);
+	return table_read_view(&v, ret, err);
 }

@@ -6,7 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
-#include "medium/window.h"
+#include "medium/view.h"
 
 /* A GPT may have any number of entries; Linux reads tables up to 4 MiB, and no tool makes more
  * than a few thousand entries. */
@@ -84,8 +84,8 @@ int table_read(struct medium *m, struct table **ret, struct ism_error *err);
  * @disk_size: bytes, or ISM_SIZE_UNKNOWN */
 int table_read_head(struct span head, uint64_t disk_size, struct table **ret,
                     struct ism_error *err);
-/** table_read_window() - what both of them are made of */
-int table_read_window(const struct window *w, struct table **ret, struct ism_error *err);
+/** table_read_view() - what both of them are made of */
+int table_read_view(const struct view *v, struct table **ret, struct ism_error *err);
 struct table *table_free(struct table *t);
 void table_freep(struct table **t);
 
