@@ -57,9 +57,8 @@ static char *explain(const struct media_facts *f, enum media_as as)
 	case MEDIA_AS_WINDOWS:
 		return text_format("a Windows installation medium (%s)", f->windows_image);
 	case MEDIA_AS_FILES:
-		return text_format(
-			"an ISO that boots from a disc alone: it has an El Torito catalog, "
-			"but nothing that a BIOS or UEFI starts from a stick");
+		return text_format("an ISO that boots from a disc alone, with nothing in it that a "
+		                   "BIOS or UEFI starts from a stick");
 	case MEDIA_AS_RAW:
 		break;
 	}
@@ -162,7 +161,8 @@ const char *media_as_name(enum media_as as)
 static int refuse_kind(const char *name, struct media_advice *a, struct ism_error *err)
 {
 	ism_error_set(err, -EOPNOTSUPP, name, ISM_NO_OFFSET,
-	              "a plain copy would not boot: it is %s; writing such media is not built yet",
+	              "a plain copy would not boot: this is %s, and making a stick of such is not "
+	              "built yet",
 	              a->why);
 	ism_error_hint(err, "--as raw copies it all the same, for instance to be read as a disc");
 	media_advice_clear(a);

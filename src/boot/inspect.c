@@ -156,14 +156,15 @@ static json_t *document(const struct inspection *in, const char *ref)
 	const struct source_facts *s = &in->source;
 	const struct medium *m = in->medium;
 
-	return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:b, s:o, s:o, s:o}",
-	                 "version", 1, "ref", json_text(ref), "carrier", json_text(s->carrier),
-	                 "format", json_text(s->format), "format_detail", json_text(s->detail),
-	                 "bmap", json_text(s->bmap), "carrier_size", json_size(s->carrier_size),
-	                 "parts", (json_int_t)s->parts, "size", json_size(in->view.size),
-	                 "sector_size", (json_int_t)m->sector_size, "random", !m->forward, "sha256",
-	                 json_text(in->sha256[0] ? in->sha256 : NULL), "media",
-	                 media_json(&in->media), "advice", advice_json(&in->advice));
+	return json_pack(
+		"{s:i, s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:b, s:o, s:o, s:o}",
+		"version", 1, "verb", "inspect", "exit", 0, "ref", json_text(ref), "carrier",
+		json_text(s->carrier), "format", json_text(s->format), "format_detail",
+		json_text(s->detail), "bmap", json_text(s->bmap), "carrier_size",
+		json_size(s->carrier_size), "parts", (json_int_t)s->parts, "size",
+		json_size(in->view.size), "sector_size", (json_int_t)m->sector_size, "random",
+		!m->forward, "sha256", json_text(in->sha256[0] ? in->sha256 : NULL), "media",
+		media_json(&in->media), "advice", advice_json(&in->media, &in->advice));
 }
 
 static int render(const struct inspection *in, const char *ref, char **ret, struct ism_error *err)

@@ -153,8 +153,12 @@ json_t *media_json(const struct media_facts *f)
 	                 boots_json(&f->disk), "iso", iso_json(f), "windows", windows_json(f));
 }
 
-json_t *advice_json(const struct media_advice *a)
+json_t *advice_json(const struct media_facts *f, const struct media_advice *a)
 {
-	return json_pack("{s:s, s:s, s:o}", "as", media_as_name(a->as), "why", a->why, "warnings",
+	_error_ struct ism_error err = { 0 };
+
+	(void)media_check_raw(f, "image", &err);
+	return json_pack("{s:s, s:s, s:o, s:o}", "as", media_as_name(a->as), "why", a->why,
+	                 "refused", json_text(err.message), "warnings",
 	                 notes_json(a->warnings, a->n_warnings));
 }

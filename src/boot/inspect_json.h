@@ -17,6 +17,7 @@ json_t *identity_json(const struct fs_identity *id);
 /** table_json() - of @t alone, without @t->also */
 json_t *table_json(const struct table *t);
 json_t *media_json(const struct media_facts *f);
-json_t *advice_json(const struct media_advice *a);
+/** advice_json() - "refused" says why `write` would not do it without --as raw; null if it would */
+json_t *advice_json(const struct media_facts *f, const struct media_advice *a);
 
 #endif

@@ -157,7 +157,7 @@ const char *media_kind_name(enum media_kind kind)
 	static const char *const names[] = {
 		[MEDIA_UNKNOWN] = "unknown",
 		[MEDIA_BLANK] = "blank",
-		[MEDIA_FILE_SYSTEM] = "file system",
+		[MEDIA_FILE_SYSTEM] = "file_system",
 		[MEDIA_DISK] = "disk",
 		[MEDIA_ISO] = "iso",
 	};

@@ -6,6 +6,7 @@
 #include "cli.h"
 
 extern const struct verb verb_erase;
+extern const struct verb verb_inspect;
 extern const struct verb verb_undo;
 extern const struct verb verb_verify;
 extern const struct verb verb_write;
