@@ -13,7 +13,7 @@ its three port numbers, and ends when its standard input does. What is wrong wit
   lm=old|new           Last-Modified a day or no time before Date
   ranges=1             ranges are answered, if If-Range matches; ranges=always even if it does not
   part=N               a range is answered with at most N bytes
-  lie=start|total|length|none|etag|star|beyond   what is wrong with a 206
+  lie=start|shift|total|length|none|etag|star|beyond   what is wrong with a 206
   drop=N drops=K       the connection ends after N bytes of a body, in the first K requests (else always)
   stall=N stalls=K     the same, but it stays silent and open instead
   trickle=MS           a byte each MS milliseconds, after the first N of stall=N
@@ -161,11 +161,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             total = "*"
         if lie != "none":
             self.send_header("Content-Range", "bytes %d-%d/%s" % (shown, end, total))
-        length = last - first + 1 - (5 if lie == "length" else 0)
+        length = last - shown + 1 - (5 if lie == "length" else 0)
         self.send_header("Content-Length", str(length))
-        if lie == "start":
-            return first + 1
-        return first
+        return shown + (1 if lie == "shift" else 0)
 
     def send_body(self):
         size = self.num("size", 100000)
@@ -189,8 +187,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for i in range(self.num("headers", 0)):
             self.send_header("X-Filler-%d" % i, "x" * 1000)
         if rng:
-            self.send_range_headers(rng, size)
-            data = data[rng[0]:rng[1] + 1]
+            first = self.send_range_headers(rng, size)
+            data = (data + b"x")[first:rng[1] + 1 + (self.q.get("lie") == "shift")]
         elif "te" in self.q:
             self.send_header("Transfer-Encoding", self.q["te"])
         elif chunked:
