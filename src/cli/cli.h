@@ -105,6 +105,8 @@ int usage_error(const struct verb *verb, const char *fmt, ...)
  */
 int show_error(const struct cli_options *o, const char *verb, struct ism_error *err);
 void print_error(const struct ism_error *err);
+/** put_clean() - what comes from a disk or a server may hold anything; a terminal is to see text */
+void put_clean(const char *s, FILE *out);
 
 /** at_terminal() - somebody can be asked */
 bool at_terminal(void);

@@ -5,7 +5,7 @@
 #include "verbs.h"
 
 const struct verb *const verbs[] = {
-	&verb_write, &verb_verify, &verb_erase, &verb_undo, &verb_inspect, NULL,
+	&verb_devices, &verb_write, &verb_verify, &verb_erase, &verb_undo, &verb_inspect, NULL,
 };
 
 const struct verb *verb_find(const char *name)

@@ -5,6 +5,7 @@
 
 #include "cli.h"
 
+extern const struct verb verb_devices;
 extern const struct verb verb_erase;
 extern const struct verb verb_inspect;
 extern const struct verb verb_undo;

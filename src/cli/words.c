@@ -73,8 +73,7 @@ int usage_error(const struct verb *verb, const char *fmt, ...)
 	return ISM_USAGE;
 }
 
-/* What comes from a disk or a server may hold anything; a terminal is to see text only. */
-static void put_clean(const char *s, FILE *out)
+void put_clean(const char *s, FILE *out)
 {
 	for (; *s; s++)
 		fputc((unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s, out);
