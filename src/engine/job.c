@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* A job before it runs: options checked, source opened, targets resolved and guarded, the plan
  * made. */
+#include "boot/media.h"
 #include "engine/job.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define POOL_BASE 16 /* buffers of a MiB, and POOL_EACH more a target */
-#define POOL_EACH 4
+#define POOL_BASE      16 /* buffers of a MiB, and POOL_EACH more a target */
+#define POOL_EACH      4
+#define MEDIA_HEAD_LEN ((size_t)MIB)
 
 int job_note(struct ism_job *job, const char *fmt, ...)
 {
@@ -78,6 +80,37 @@ static int open_source(struct ism_job *job, struct ism_error *err)
 	return 0;
 }
 
+/* What the image is: may it be copied as it is, and for which sector size was it made? */
+static int look_at_image(struct ism_job *job, struct ism_error *err)
+{
+	CLEANUP(media_facts_clear) struct media_facts facts = { 0 };
+	CLEANUP(media_advice_clear) struct media_advice advice = { 0 };
+	_free_ uint8_t *head = medium_buffer(MEDIA_HEAD_LEN);
+	size_t len = 0;
+	int r;
+
+	if (job->options.verb != ISM_VERB_WRITE)
+		return 0;
+	if (!head)
+		return ism_error_oom(err);
+	r = medium_peek(job->source, head, MEDIA_HEAD_LEN, &len, err);
+	if (r == 0)
+		r = media_detect((struct span){ head, len }, job->source->size,
+		                 job->source->forward ? NULL : job->source, &facts, err);
+	if (r == 0)
+		r = media_advice(&facts, &advice, err);
+	if (r == 0 && job->options.as == ISM_AS_AUTO)
+		r = media_check_raw(&facts, job->source->name, err);
+	if (r < 0)
+		return r;
+	job->kind = take(advice.why);
+	for (size_t i = 0; i < advice.n_warnings; i++)
+		job_note(job, "%s", advice.warnings[i]);
+	if (facts.table)
+		job->image_sector_size = facts.table->stated_sector_size;
+	return 0;
+}
+
 /* Bytes of the source that are read, known only if they are. */
 static uint64_t mapped_bytes(struct medium *m)
 {
@@ -135,6 +168,7 @@ static void fill_guard(struct ism_job *job)
 		                             .ignore_sector_size = o->ignore_sector_size,
 		                             .keep = job->keep,
 		                             .replace_members = o->replace_members };
+	job->guard.sector_size = job->image_sector_size;
 	if (job->source->size != ISM_SIZE_UNKNOWN && o->verb != ISM_VERB_ERASE)
 		job->guard.need = job->source->size;
 }
@@ -296,6 +330,8 @@ static int plan(struct ism_job *job, struct ism_error *err)
 		r = proof_prepare(job, err);
 	if (r == 0)
 		r = open_source(job, err);
+	if (r == 0)
+		r = look_at_image(job, err);
 	if (r == 0)
 		r = collect_keep(job, err);
 	if (r < 0)

@@ -56,6 +56,7 @@ struct ism_job {
 	struct ism_plan plan;
 	struct ism_plan_target *plan_targets;
 	char *kind;
+	uint32_t image_sector_size; /* bytes; 0 = it states none */
 	char **notes;
 	size_t n_notes;
 	struct ism_report report;

@@ -565,7 +565,7 @@ static int await_source(struct runner *r)
 	if (runner_stopping(r))
 		return runner_fail(r, stop_code(r), r->next_offset, "go on");
 	return ism_error_set(&r->report.error, -EBADMSG, r->target->path, r->next_offset,
-	                     "not finished, because the image could not be read to its end");
+	                     "not finished, because of the image");
 }
 
 static int run(struct runner *r)
