@@ -88,6 +88,9 @@ int target_rescan(const struct target *t, struct medium *m, struct ism_error *er
 /** target_commit() - rename NAME.part to NAME, durable; no-op unless is_new */
 int target_commit(const struct target *t, struct ism_error *err);
 
+/** target_abandon() - remove NAME.part, in which nothing was written; no-op unless is_new */
+void target_abandon(const struct target *t);
+
 enum target_after { TARGET_STAY, TARGET_EJECT, TARGET_POWER_OFF };
 /** target_release() - eject or power off, after the medium was closed */
 int target_release(const struct target *t, enum target_after what, struct ism_error *err);

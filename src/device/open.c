@@ -323,3 +323,11 @@ int target_commit(const struct target *t, struct ism_error *err)
 		return ism_error_errno(err, r, part, ISM_NO_OFFSET, "cannot rename to %s", t->path);
 	return folder_sync(t->path, err);
 }
+
+void target_abandon(const struct target *t)
+{
+	_free_ char *part = t->is_new ? text_format("%s.part", t->path) : NULL;
+
+	if (part)
+		unlink(part);
+}

@@ -67,11 +67,27 @@ struct ism_job {
 	bool reader_started;
 	atomic_bool reader_ended;
 	bool leaked; /* a thread or request is stuck: what it uses is never freed */
-	uint64_t started_ms;
-	pthread_mutex_t told_lock; /* guards `told` */
-	char **told;               /* path, sentence, path, sentence, … */
+	uint64_t started_ms, shown_ms;
+	uint64_t check_done, check_total; /* bytes; while the image is checked */
+	pthread_mutex_t told_lock;        /* guards `told` */
+	char **told;                      /* path, sentence, path, sentence, … */
 	size_t n_told;
 };
+
+/** job_tell() - a sentence for the user while the job runs; from any thread */
+void job_tell(struct shared *shared, const char *path, const char *sentence);
+/** job_reader() - the thread that reads the source */
+void *job_reader(void *job);
+/** job_target_is_live() - its runner is at work */
+bool job_target_is_live(const struct job_target *t);
+/** job_watch() - until every target has been reported */
+void job_watch(struct ism_job *job, const struct ism_observer *o);
+/** job_report_target() - what became of target @i; its runner has ended, or is never heard of again
+ */
+void job_report_target(struct ism_job *job, struct job_target *t, size_t i);
+bool job_is_over(struct ism_job *job);
+/** job_show() - tell the observer how far all is */
+void job_show(struct ism_job *job, const struct ism_observer *o, bool last);
 
 /** job_note() - add a sentence to the plan */
 int job_note(struct ism_job *job, const char *fmt, ...) ISM_PRINTF(2, 3);
@@ -80,9 +96,7 @@ int job_note(struct ism_job *job, const char *fmt, ...) ISM_PRINTF(2, 3);
 int proof_prepare(struct ism_job *job, struct ism_error *err);
 /** proof_check_file() - a local file is proven before any target is touched; @seen is called with
  * bytes done, total */
-int proof_check_file(struct ism_job *job,
-                     void (*seen)(struct ism_job *job, uint64_t done, uint64_t total),
-                     struct ism_error *err);
+int proof_check_file(struct ism_job *job, const struct ism_observer *o, struct ism_error *err);
 /** proof_see() - a piece of the decoded image passes */
 void proof_see(struct ism_job *job, const struct piece *piece);
 /** proof_finish() - the source was read to its end; 0 if nothing was wanted or all is proven */

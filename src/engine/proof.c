@@ -12,6 +12,7 @@
 #include "medium/http.h"
 
 #define READ_LEN ((size_t)MIB)
+#define SHOW_MS  100
 
 void proof_clear(struct proof *proof)
 {
@@ -217,10 +218,18 @@ int proof_prepare(struct ism_job *job, struct ism_error *err)
 	return proof->decoded ? 0 : -ENOMEM;
 }
 
+static void show_check(struct ism_job *job, const struct ism_observer *o, uint64_t done,
+                       uint64_t total)
+{
+	job->check_done = done;
+	job->check_total = total;
+	if (now_ms() - job->shown_ms >= SHOW_MS)
+		job_show(job, o, false);
+}
+
 /* Hash all that `m` gives; it is read from its start. */
 static int hash_medium(struct ism_job *job, struct medium *m, char *hex,
-                       void (*seen)(struct ism_job *job, uint64_t done, uint64_t total),
-                       struct ism_error *err)
+                       const struct ism_observer *o, struct ism_error *err)
 {
 	CLEANUP(hash_freep) struct hash *hash = hash_new(job->proof.algorithm, err);
 	_free_ uint8_t *buf = medium_buffer(READ_LEN);
@@ -236,14 +245,13 @@ static int hash_medium(struct ism_job *job, struct medium *m, char *hex,
 			return r;
 		hash_update(hash, buf, n);
 		offset += n;
-		seen(job, offset, m->size);
+		show_check(job, o, offset, m->size);
 	}
 	hash_hex(hash, hex);
 	return 0;
 }
 
-static int hash_ref(struct ism_job *job, bool raw, char *hex,
-                    void (*seen)(struct ism_job *job, uint64_t done, uint64_t total),
+static int hash_ref(struct ism_job *job, bool raw, char *hex, const struct ism_observer *o,
                     struct ism_error *err)
 {
 	struct ism_open_options open = { .raw = raw,
@@ -253,7 +261,7 @@ static int hash_ref(struct ism_job *job, bool raw, char *hex,
 	_medium_ struct medium *m = NULL;
 	int r = source_open(job->options.source, &open, &m, NULL, err);
 
-	return r < 0 ? r : hash_medium(job, m, hex, seen, err);
+	return r < 0 ? r : hash_medium(job, m, hex, o, err);
 }
 
 static int differs(struct ism_job *job, const char *hex, struct ism_error *err)
@@ -267,9 +275,7 @@ static int differs(struct ism_job *job, const char *hex, struct ism_error *err)
 	                      "the download is damaged or not what it claims to be: get it again");
 }
 
-int proof_check_file(struct ism_job *job,
-                     void (*seen)(struct ism_job *job, uint64_t done, uint64_t total),
-                     struct ism_error *err)
+int proof_check_file(struct ism_job *job, const struct ism_observer *o, struct ism_error *err)
 {
 	struct proof *proof = &job->proof;
 	char hex[HASH_HEX_MAX], decoded[HASH_HEX_MAX];
@@ -277,12 +283,12 @@ int proof_check_file(struct ism_job *job,
 
 	if (!proof->wanted || tap_is_attached(proof->tap) || job->options.verb == ISM_VERB_ERASE)
 		return 0;
-	r = hash_ref(job, true, hex, seen, err);
+	r = hash_ref(job, true, hex, o, err);
 	if (r == 0 && strcmp(hex, proof->hex) == 0)
 		proof->proven = true;
 	else if (r == 0 && strcmp(job->facts.format, "raw") != 0) {
 		/* Some publish the hash of the image inside. */
-		r = hash_ref(job, false, decoded, seen, err);
+		r = hash_ref(job, false, decoded, o, err);
 		if (r == 0 && strcmp(decoded, proof->hex) == 0)
 			proof->proven = true;
 	}

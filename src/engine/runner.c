@@ -564,7 +564,7 @@ static int await_source(struct runner *r)
 		return 0;
 	if (runner_stopping(r))
 		return runner_fail(r, stop_code(r), r->next_offset, "go on");
-	return ism_error_set(&r->report.error, -EBADMSG, r->target->path, r->next_offset,
+	return ism_error_set(&r->report.error, -EBADMSG, r->target->path, ISM_NO_OFFSET,
 	                     "not finished, because of the image");
 }
 
@@ -624,7 +624,10 @@ static void *runner_main(void *arg)
 	r->report.seconds = (double)(now_ms() - r->started_ms) / 1000;
 	r->report.reached = r->next_offset;
 	atomic_store(&r->phase, (int)(status < 0 ? ISM_PHASE_FAILED : ISM_PHASE_DONE));
+	pthread_mutex_lock(&r->shared->lock);
 	atomic_store(&r->ended, true);
+	pthread_cond_broadcast(&r->shared->changed);
+	pthread_mutex_unlock(&r->shared->lock);
 	return NULL;
 }
 
