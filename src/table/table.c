@@ -172,9 +172,16 @@ static bool has_own_entries(const struct table *t)
 static int read_none(const struct view *v, struct table **ret)
 {
 	CLEANUP(table_freep) struct table *t = table_new(TABLE_NONE, 512);
+	uint8_t sector[512];
 	uint32_t leftover;
+	int r = view_read(v, sector, sizeof(sector), 0);
 
 	if (!t)
+		return -ENOMEM;
+	if (view_fatal(r))
+		return r;
+	t->partial = r < 0 && r != -ERANGE;
+	if (t->partial && v->medium && table_note(t, "the first sector cannot be read") < 0)
 		return -ENOMEM;
 	t->stated_sector_size = fs_stated_sector_size(v);
 	if (t->stated_sector_size)

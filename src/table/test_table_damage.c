@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Damaged and odd partition tables: noted, never believed, never fatal. */
+#include "medium/faulty.h"
 #include "table/test_images.h"
 
 #define DISK (64 * MIB)
@@ -212,12 +213,59 @@ static void test_overlap(void **state)
 	image_free(&im);
 }
 
+static struct table *table_with_faults(const struct image *im, const char *faults)
+{
+	struct ism_open_options options = { .raw = true };
+	struct medium *m = NULL;
+	struct table *t = NULL;
+
+	assert_int_equal(carrier_open(im->path, &options, &m, NULL), 0);
+	assert_int_equal(faulty_wrap(&m, faults, NULL), 0);
+	assert_int_equal(table_read(m, &t, NULL), 0);
+	medium_close(m);
+	return t;
+}
+
+static void test_unreadable_sectors(void **state)
+{
+	struct image im;
+	struct table *t;
+
+	(void)state;
+	if (!have_tool("sfdisk"))
+		skip();
+	image_new(&im, DISK);
+	image_sfdisk(&im, "label: gpt\\n,10M,U\\n,20M\\n");
+	t = table_with_faults(&im, "read-error@512");
+	assert_int_equal(t->type, TABLE_GPT);
+	assert_int_equal(t->n, 2);
+	assert_true(t->partial);
+	assert_false(t->damaged);
+	assert_true(has_note(t, "the first GPT at sector 1 could not be looked at"));
+	table_free(t);
+	t = table_with_faults(&im, "read-error@1024");
+	assert_int_equal(t->n, 2);
+	assert_true(has_note(t, "its entries cannot be read"));
+	table_free(t);
+	/* Without sector 0 nothing announces the GPT, but it is there. */
+	t = table_with_faults(&im, "read-error@0");
+	assert_int_equal(t->type, TABLE_GPT);
+	assert_int_equal(t->n, 2);
+	table_free(t);
+	t = table_with_faults(&im, "gone@0");
+	assert_int_equal(t->type, TABLE_NONE);
+	assert_true(t->partial);
+	assert_true(has_note(t, "the first sector cannot be read"));
+	table_free(t);
+	image_free(&im);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gpt_copies), cmocka_unit_test(test_gpt_without_mbr),
 		cmocka_unit_test(test_hybrid_mbr), cmocka_unit_test(test_logical_chain),
-		cmocka_unit_test(test_overlap),
+		cmocka_unit_test(test_overlap),    cmocka_unit_test(test_unreadable_sectors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
