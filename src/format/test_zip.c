@@ -150,6 +150,25 @@ static void test_refused(void **state)
 	check_fails("tar.zip", "is a tar archive");
 }
 
+/* What a zip states to need is not allocated unseen. */
+static void test_lzma(void **state)
+{
+	_free_ char *bytes = NULL;
+	size_t len;
+
+	(void)state;
+	run_ok("python3 -c \"\n"
+	       "import zipfile\n"
+	       "with zipfile.ZipFile('lzma.zip', 'w', zipfile.ZIP_LZMA) as z: "
+	       "z.write('disk.img')\"");
+	check_good("lzma.zip", "'disk.img'");
+	bytes = get_file("lzma.zip", &len);
+	bytes[30 + 8 + 8] = (char)0xff; /* the highest byte of the dictionary's size */
+	put_file("large.zip", bytes, len);
+	check_fails("large.zip", "needs more than 128 MiB");
+	check_fails_forward("large.zip", "needs more than 128 MiB");
+}
+
 static void test_bad_names(void **state)
 {
 	_error_ struct ism_error err = { 0 };
@@ -239,8 +258,8 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, test_leave_folder)
 	const struct CMUnitTest tests[] = {
 		TEST(test_methods),      TEST(test_others_ignored), TEST(test_refused),
-		TEST(test_bad_names),    TEST(test_damaged),        TEST(test_wrong_length),
-		TEST(test_many_entries),
+		TEST(test_bad_names),    TEST(test_lzma),           TEST(test_damaged),
+		TEST(test_wrong_length), TEST(test_many_entries),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

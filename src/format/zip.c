@@ -11,12 +11,13 @@
 #include "base/bytes.h"
 #include "format/format.h"
 
-#define CARRIER_LEN   (256 * 1024)
-#define LISTING_LEN   (8 * 1024) /* an entry's header is all that is wanted */
-#define ENTRIES_MAX   4096       /* a zip with more files is no packed disk image */
-#define DIRECTORY_MAX (64 * MIB) /* bytes read to list a zip; libarchive keeps them in memory */
-#define SMALL_MAX     (1 * MIB)  /* a text beside an image is not larger */
-#define SHOWN_MAX     4          /* candidates that an error lists */
+#define CARRIER_LEN    (256 * 1024)
+#define LISTING_LEN    (8 * 1024)  /* an entry's header is all that is wanted */
+#define ENTRIES_MAX    4096        /* a zip with more files is no packed disk image */
+#define DIRECTORY_MAX  (64 * MIB)  /* bytes read to list a zip; libarchive keeps them in memory */
+#define SMALL_MAX      (1 * MIB)   /* a text beside an image is not larger */
+#define DICTIONARY_MAX (128 * MIB) /* of LZMA; libarchive allocates what the zip states */
+#define SHOWN_MAX      4           /* candidates that an error lists */
 
 struct zip {
 	struct medium *carrier;
@@ -27,6 +28,7 @@ struct zip {
 	uint64_t budget;       /* bytes the callbacks may still read while listing */
 	bool listing;
 	uint8_t *buf;
+	size_t buf_len;       /* bytes in buf, the last before position */
 	char *member;         /* for the user: no control characters */
 	uint64_t size;        /* of the member; ISM_SIZE_UNKNOWN */
 	size_t index;         /* of the member among all entries */
@@ -53,6 +55,7 @@ static la_ssize_t on_read(struct archive *a, void *data, const void **ret)
 		return ARCHIVE_FATAL;
 	}
 	z->position += n;
+	z->buf_len = n;
 	z->budget -= MIN((uint64_t)n, z->budget);
 	*ret = z->buf;
 	return (la_ssize_t)n;
@@ -204,6 +207,13 @@ static bool is_candidate(struct archive_entry *e, const char *name)
 	return !is_beside_image(e, name);
 }
 
+static int unpack_first(struct zip *z, int code, const char *why, struct ism_error *err)
+{
+	ism_error_set(err, code, z->carrier->name, ISM_NO_OFFSET, "the disk image '%s' in it %s",
+	              z->member, why);
+	return ism_error_hint(err, "unpack the zip first, and name the image");
+}
+
 static int take_member(struct zip *z, struct archive_entry *e, char *name, size_t index,
                        struct ism_error *err)
 {
@@ -213,12 +223,8 @@ static int take_member(struct zip *z, struct archive_entry *e, char *name, size_
 	z->size = ISM_SIZE_UNKNOWN;
 	if (archive_entry_size_is_set(e) && archive_entry_size(e) >= 0)
 		z->size = (uint64_t)archive_entry_size(e);
-	if (archive_entry_is_encrypted(e)) {
-		ism_error_set(err, -EOPNOTSUPP, z->carrier->name, ISM_NO_OFFSET,
-		              "the disk image '%s' in it is encrypted", name);
-		return ism_error_hint(err, "unpack it with its password first");
-	}
-	return 0;
+	return archive_entry_is_encrypted(e) ? unpack_first(z, -EOPNOTSUPP, "is encrypted", err)
+	                                     : 0;
 }
 
 static int too_many(struct zip *z, const char *names, size_t n, struct ism_error *err)
@@ -248,6 +254,50 @@ static int list_name(char **names, const char *name, size_t n, struct ism_error 
 	free(*names);
 	*names = longer;
 	return 0;
+}
+
+/* @len bytes of the carrier at @offset: from its medium, or of what libarchive has read last. */
+static int look_at(struct zip *z, uint8_t *buf, size_t len, uint64_t offset, struct ism_error *err)
+{
+	if (!z->carrier->forward)
+		return medium_read_all(z->carrier, buf, len, offset, err);
+
+	uint64_t start = z->position - z->buf_len;
+	struct span at;
+
+	if (offset < start ||
+	    !span_sub((struct span){ z->buf, z->buf_len }, offset - start, len, &at))
+		return unpack_first(z, -EOPNOTSUPP, "lies where its LZMA header cannot be seen",
+		                    err);
+	memcpy(buf, at.p, len);
+	return 0;
+}
+
+/*
+ * Deflate, bzip2, Zstandard and PPMd need bounded memory. LZMA states its dictionary in the nine
+ * bytes before its data, which libarchive would allocate unseen; xz does so in every block.
+ */
+static int check_memory(struct zip *z, struct ism_error *err)
+{
+	const char *method = archive_format_name(z->archive);
+	la_int64_t offset = archive_filter_bytes(z->archive, -1);
+	uint8_t head[9];
+	le32 dictionary;
+	int r;
+
+	if (method && strstr(method, "(xz)"))
+		return unpack_first(z, -EOPNOTSUPP,
+		                    "is packed with method xz, not supported in a zip", err);
+	if (!method || !strstr(method, "(lzma)"))
+		return 0;
+	r = look_at(z, head, sizeof(head), (uint64_t)offset, err);
+	if (r < 0)
+		return r;
+	memcpy(&dictionary, head + 5, sizeof(dictionary));
+	return le32_get(dictionary) <= DICTIONARY_MAX
+	               ? 0
+	               : unpack_first(z, -EOPNOTSUPP, "needs more than 128 MiB to be unpacked",
+	                              err);
 }
 
 /* Central directory: look at all entries, then choose. */
@@ -293,7 +343,7 @@ static int go_to_member(struct zip *z, struct ism_error *err)
 		if (r == 0)
 			r = format_error(err, z->carrier, z->position, "changes while it is read");
 	}
-	return r < 0 ? r : 0;
+	return r < 0 ? r : check_memory(z, err);
 }
 
 /* Forward: the first candidate is the image; a second one shows when the first has been read. */
@@ -307,8 +357,10 @@ static int go_to_first(struct zip *z, struct ism_error *err)
 
 		if (!name)
 			return ism_error_oom(err);
-		if (is_candidate(e, name))
-			return take_member(z, e, take(name), 0, err);
+		if (!is_candidate(e, name))
+			continue;
+		r = take_member(z, e, take(name), 0, err);
+		return r < 0 ? r : check_memory(z, err);
 	}
 	return r < 0 ? r : none_found(z, err);
 }
