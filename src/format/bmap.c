@@ -13,9 +13,19 @@
 #include "format/format.h"
 
 #define DISCARD_LEN (256 * 1024)
+#define TRACKERS    16 /* readers of a random image at one time: the first, and targets that lag */
 
 /* Whether a mapped range is a hole in the image below, and rightly so. */
 enum hole_state { HOLE_UNKNOWN, HOLE_NONE, HOLE_PROVEN };
+
+/* One reader's way through one range: ctx holds the bytes from its start to @next. */
+struct tracker {
+	EVP_MD_CTX *ctx; /* NULL = never used */
+	bool active;
+	size_t range;
+	uint64_t next;
+	uint64_t used; /* for finding the one that rested longest */
+};
 
 struct mapped {
 	struct medium *image;
@@ -24,10 +34,8 @@ struct mapped {
 	uint64_t last; /* end of the last mapped range */
 	EVP_MD *md;
 	pthread_mutex_t lock; /* guards all below */
-	EVP_MD_CTX *ctx;
-	bool active; /* ctx holds bytes [start of range `current`, next) */
-	size_t current;
-	uint64_t next;
+	struct tracker trackers[TRACKERS];
+	uint64_t uses;
 	uint8_t *holes;     /* enum hole_state of each range */
 	uint64_t position;  /* forward: how far the image below was read */
 	uint8_t *discarded; /* forward: DISCARD_LEN bytes */
@@ -60,12 +68,13 @@ static int hash_failed(const struct mapped *b, struct ism_error *err)
 	                     "its %s checksums cannot be computed here", b->map.hash);
 }
 
-static int range_finish(struct mapped *b, const struct bmap_range *range, struct ism_error *err)
+static int range_finish(struct mapped *b, struct tracker *t, struct ism_error *err)
 {
+	const struct bmap_range *range = &b->map.ranges[t->range];
 	uint8_t got[EVP_MAX_MD_SIZE];
 
-	b->active = false;
-	if (!EVP_DigestFinal_ex(b->ctx, got, NULL))
+	t->active = false;
+	if (!EVP_DigestFinal_ex(t->ctx, got, NULL))
 		return hash_failed(b, err);
 	if (memcmp(got, range->digest, range->digest_len) == 0)
 		return 0;
@@ -75,8 +84,42 @@ static int range_finish(struct mapped *b, const struct bmap_range *range, struct
 	              (unsigned long long)((range_end(range) - 1) / b->map.block_size),
 	              (unsigned long long)range->offset, (unsigned long long)range_end(range) - 1,
 	              b->map.hash, b->path);
-	return ism_error_hint(err, "the image is damaged, or the bmap belongs to another one; "
-	                           "--no-bmap writes the image without this check");
+	ism_error_hint(err, "the image is damaged, or the bmap belongs to another one; "
+	                    "--no-bmap writes the image without this check");
+	return -EBADMSG;
+}
+
+/* The tracker that has come to @offset of range @i; NULL if there is none. */
+static struct tracker *find_tracker(struct mapped *b, size_t i, uint64_t offset)
+{
+	for (size_t k = 0; k < TRACKERS; k++) {
+		struct tracker *t = &b->trackers[k];
+
+		if (t->active && t->range == i && t->next == offset)
+			return t;
+	}
+	return NULL;
+}
+
+/* A tracker at the start of range @i, in place of the one that rested longest. */
+static int start_tracker(struct mapped *b, size_t i, struct tracker **ret, struct ism_error *err)
+{
+	struct tracker *t = &b->trackers[0];
+
+	for (size_t k = 1; k < TRACKERS; k++)
+		if (b->trackers[k].used < t->used)
+			t = &b->trackers[k];
+	if (!t->ctx)
+		t->ctx = EVP_MD_CTX_new();
+	if (!t->ctx)
+		return ism_error_oom(err);
+	if (!EVP_DigestInit_ex2(t->ctx, b->md, NULL))
+		return hash_failed(b, err);
+	t->active = true;
+	t->range = i;
+	t->next = b->map.ranges[i].offset;
+	*ret = t;
+	return 0;
 }
 
 /* Bytes of range @i from @offset on. Only a range that is read in order from its start is hashed.
@@ -85,20 +128,18 @@ static int range_feed(struct mapped *b, size_t i, const uint8_t *p, size_t len, 
                       struct ism_error *err)
 {
 	const struct bmap_range *range = &b->map.ranges[i];
+	struct tracker *t = find_tracker(b, i, offset);
+	int r = 0;
 
-	if (offset == range->offset) {
-		if (!EVP_DigestInit_ex2(b->ctx, b->md, NULL))
-			return hash_failed(b, err);
-		b->active = true;
-		b->current = i;
-		b->next = offset;
-	}
-	if (!b->active || b->current != i || b->next != offset)
-		return 0;
-	if (!EVP_DigestUpdate(b->ctx, p, len))
+	if (!t && offset == range->offset)
+		r = start_tracker(b, i, &t, err);
+	if (!t)
+		return r;
+	t->used = ++b->uses;
+	if (!EVP_DigestUpdate(t->ctx, p, len))
 		return hash_failed(b, err);
-	b->next += len;
-	return b->next == range_end(range) ? range_finish(b, range, err) : 0;
+	t->next += len;
+	return t->next == range_end(range) ? range_finish(b, t, err) : 0;
 }
 
 static int check_bytes(struct mapped *b, const uint8_t *p, size_t len, uint64_t offset,
@@ -309,7 +350,8 @@ static void mapped_close(struct medium *m)
 	if (!b)
 		return;
 	medium_close(b->image);
-	EVP_MD_CTX_free(b->ctx);
+	for (size_t k = 0; k < TRACKERS; k++)
+		EVP_MD_CTX_free(b->trackers[k].ctx);
 	EVP_MD_free(b->md);
 	pthread_mutex_destroy(&b->lock);
 	bmap_clear(&b->map);
@@ -353,14 +395,13 @@ static struct mapped *mapped_new(const char *path)
 		return NULL;
 	pthread_mutex_init(&b->lock, NULL);
 	b->path = strdup(path);
-	b->ctx = EVP_MD_CTX_new();
 	b->discarded = malloc(DISCARD_LEN);
 	return b;
 }
 
 static int mapped_prepare(struct mapped *b, const struct medium *image, struct ism_error *err)
 {
-	if (!b->path || !b->ctx || !b->discarded)
+	if (!b->path || !b->discarded)
 		return ism_error_oom(err);
 
 	int r = load_map(b->path, &b->map, err);

@@ -211,6 +211,31 @@ static void test_damaged_image(void **state)
 	}
 }
 
+/* Two readers on one image, one behind the other, and one that looks here and there. */
+static void test_readers(void **state)
+{
+	_error_ struct ism_error err = { 0 };
+	_medium_ struct medium *m = NULL;
+	uint8_t buf[BLOCK];
+	int r;
+
+	(void)state;
+	put_bmap();
+	flip("disk.img", 4 * BLOCK - 1);
+	assert_int_equal(open_image("disk.img", &(struct ism_open_options){ 0 }, &m, &err), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(medium_read_all(m, buf, BLOCK, i * BLOCK, &err), 0);
+		assert_int_equal(medium_read_all(m, buf, 512, 8 * BLOCK, &err), 0);
+		if (i > 0)
+			assert_int_equal(medium_read_all(m, buf, BLOCK, (i - 1) * BLOCK, &err), 0);
+	}
+	r = medium_read_all(m, buf, BLOCK, 3 * BLOCK, &err);
+	assert_error_says(err, r, "blocks 0-3");
+	assert_int_equal(medium_read_all(m, buf, BLOCK, 2 * BLOCK, &err), 0);
+	r = medium_read_all(m, buf, BLOCK, 3 * BLOCK, &err);
+	assert_error_says(err, r, "blocks 0-3");
+}
+
 /* Data that became a hole is read and found wrong; a hole that belongs there is told as one. */
 static void test_holes(void **state)
 {
@@ -431,6 +456,7 @@ int main(void)
 		TEST(test_no_bmap),
 		TEST(test_forward),
 		TEST(test_damaged_image),
+		TEST(test_readers),
 		TEST(test_holes),
 		TEST(test_damaged_map),
 		cmocka_unit_test(test_versions),

@@ -146,6 +146,73 @@ static void test_forward(void **state)
 	assert_memory_equal(got, data, len);
 }
 
+/* @ref opens as disk.img, whatever it is wrapped in. */
+static void check_wrapped(const char *ref, const char *format, const char *detail, bool has_bmap)
+{
+	CLEANUP(source_facts_clear) struct source_facts facts = { 0 };
+	_error_ struct ism_error err = { 0 };
+	_medium_ struct medium *m = NULL;
+	_free_ char *want = NULL;
+	_free_ uint8_t *got = NULL;
+	size_t want_len, len;
+
+	if (source_open(ref, NULL, &m, &facts, &err) < 0 ||
+	    read_whole(m, 100000, &got, &len, &err) < 0)
+		fail_msg("%s: %s", ref, err.message);
+	want = get_file("disk.img", &want_len);
+	assert_int_equal(len, want_len);
+	assert_memory_equal(got, want, len);
+	assert_string_equal(facts.format, format);
+	if (detail && (!facts.detail || !strstr(facts.detail, detail)))
+		fail_msg("%s: '%s' does not say '%s'", ref, facts.detail, detail);
+	assert_int_equal(facts.bmap != NULL, has_bmap);
+	assert_int_equal(facts.bmap && strcmp(facts.files[1], facts.bmap) == 0, has_bmap);
+}
+
+static void test_layers(void **state)
+{
+	uint8_t image[300000] = { 0 };
+
+	(void)state;
+	fill_pattern(image + 4096, 100000, 1);
+	put_file("disk.img", image, sizeof(image));
+	run_ok("xz -k disk.img && gzip -k disk.img && zip -q -0 xz.zip disk.img.xz && "
+	       "zip -q gz.zip disk.img.gz README 2>/dev/null; split -b 30000 -d -a 3 "
+	       "--numeric-suffixes=1 disk.img.xz s.img.xz. && zip -q plain.zip disk.img && "
+	       "split -b 30000 plain.zip p.zip.");
+	check_wrapped("xz.zip", "zip", "member 'disk.img.xz', xz", false);
+	check_wrapped("gz.zip", "zip", "member 'disk.img.gz', gz", false);
+	check_wrapped("s.img.xz.001", "xz", NULL, false);
+	check_wrapped("s.img.xz", "xz", NULL, false);
+	check_wrapped("p.zip.aa", "zip", "member 'disk.img'", false);
+	run_ok("tar czf x.tar.gz disk.img && xz -k -c x.tar.gz > x.tar.gz.xz && : | gzip > "
+	       "empty.gz");
+	check_refused("x.tar.gz", "is a tar archive");
+	check_refused("empty.gz", "is empty: nothing to write");
+}
+
+/* The bmap beside a compressed image is named after it, or after what is in it. */
+static void test_layers_bmap(void **state)
+{
+	uint8_t image[300000] = { 0 };
+
+	(void)state;
+	fill_pattern(image + 4096, 100000, 1);
+	put_file("disk.img", image, sizeof(image));
+	run_ok("bmaptool create -o map disk.img 2>/dev/null && gzip -k disk.img && xz -k disk.img "
+	       "&& "
+	       "zip -q plain.zip disk.img && cp map plain.zip.bmap && cp map disk.img.bmap");
+	check_wrapped("disk.img", "raw", NULL, true);
+	check_wrapped("disk.img.gz", "gz", NULL, true);
+	check_wrapped("disk.img.xz", "xz", NULL, true);
+	check_wrapped("plain.zip", "zip", NULL, true);
+	run_ok("rm disk.img.bmap && mv map disk.img.gz.bmap");
+	check_wrapped("disk.img.gz", "gz", NULL, true);
+	check_wrapped("disk.img.xz", "xz", NULL, false);
+	run_ok("sed -i 's/ 300000 / 300001 /' disk.img.gz.bmap");
+	check_refused("disk.img.gz", "is damaged: its sha256");
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, test_enter_folder, test_leave_folder)
@@ -154,6 +221,8 @@ int main(void)
 		TEST(test_foreign_tools),
 		TEST(test_foreign_magic),
 		TEST(test_windows_program),
+		TEST(test_layers),
+		TEST(test_layers_bmap),
 		cmocka_unit_test(test_forward),
 	};
 
