@@ -179,11 +179,17 @@ int media_check_raw(const struct media_facts *f, const char *name, struct ism_er
 	if (a.as != MEDIA_AS_RAW)
 		return refuse_kind(name, &a, err);
 	media_advice_clear(&a);
-	if (f->missing <= PADDING_MAX)
+	return media_check_size(f->iso.present ? f->iso.volume_size : 0, f->size, name, err);
+}
+
+int media_check_size(uint64_t volume_size, uint64_t size, const char *name, struct ism_error *err)
+{
+	if (size == ISM_SIZE_UNKNOWN || volume_size <= PADDING_MAX ||
+	    size >= volume_size - PADDING_MAX)
 		return 0;
-	ism_error_set(err, -EBADMSG, name, f->size,
+	ism_error_set(err, -EBADMSG, name, size,
 	              "is cut off: the ISO says that it has %llu bytes, the image has only %llu",
-	              (unsigned long long)f->iso.volume_size, (unsigned long long)f->size);
+	              (unsigned long long)volume_size, (unsigned long long)size);
 	ism_error_hint(err, "get it again; --as raw copies what there is");
 	return -EBADMSG;
 }

@@ -94,5 +94,12 @@ const char *media_as_name(enum media_as as);
  * with the hint that names --as raw.
  */
 int media_check_raw(const struct media_facts *facts, const char *name, struct ism_error *err);
+/**
+ * media_check_size() - the part of media_check_raw() that a source of unknown size leaves for later
+ * @volume_size: facts->iso.volume_size; 0 = nothing is stated
+ * @size: of the image, when all of it has been read
+ * Return: 0, or -EBADMSG: the image is cut off by more than the padding of an ISO.
+ */
+int media_check_size(uint64_t volume_size, uint64_t size, const char *name, struct ism_error *err);
 
 #endif

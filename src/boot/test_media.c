@@ -174,6 +174,13 @@ static void test_cut_off(void **state)
 		assert_non_null(strstr(err.message, "has only 1048576"));
 		ism_error_clear(&err);
 		media_facts_clear(&f);
+		look("cut.iso", true, &f);
+		assert_int_equal(f.missing, 0);
+		assert_int_equal(media_check_raw(&f, "-", NULL), 0);
+		assert_int_equal(media_check_size(f.iso.volume_size, MIB, "-", NULL), -EBADMSG);
+		assert_int_equal(media_check_size(f.iso.volume_size, f.iso.volume_size, "-", NULL),
+		                 0);
+		media_facts_clear(&f);
 		look("unpadded.iso", false, &f);
 		assert_int_equal(f.missing, 2048);
 		assert_int_equal(media_check_raw(&f, "unpadded.iso", NULL), 0);
