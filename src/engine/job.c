@@ -106,6 +106,8 @@ static int look_at_image(struct ism_job *job, struct ism_error *err)
 	job->kind = take(advice.why);
 	for (size_t i = 0; i < advice.n_warnings; i++)
 		job_note(job, "%s", advice.warnings[i]);
+	if (facts.iso.present && job->options.as == ISM_AS_AUTO)
+		job->image_volume_size = facts.iso.volume_size;
 	if (facts.table)
 		job->image_sector_size = facts.table->stated_sector_size;
 	return 0;

@@ -57,6 +57,7 @@ struct ism_job {
 	struct ism_plan_target *plan_targets;
 	char *kind;
 	uint32_t image_sector_size; /* bytes; 0 = it states none */
+	uint64_t image_volume_size; /* bytes that an ISO says it has; 0 = it says nothing */
 	char **notes;
 	size_t n_notes;
 	struct ism_report report;

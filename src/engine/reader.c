@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "boot/media.h"
 #include "engine/job.h"
 
 #define STARVED_MS     200 /* others wait so long for a buffer that one holds */
@@ -116,6 +117,9 @@ void *job_reader(void *arg)
 
 	if (r == 0)
 		r = proof_finish(job, &job->source_error);
+	if (r == 0 && job->source->size == ISM_SIZE_UNKNOWN)
+		r = media_check_size(job->image_volume_size, job->cursor.offset, job->source->name,
+		                     &job->source_error);
 	pthread_mutex_lock(&job->shared.lock);
 	job->shared.state = r == 0 ? SOURCE_PROVEN : SOURCE_FAILED;
 	job->shared.size =

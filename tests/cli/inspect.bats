@@ -79,6 +79,20 @@ make_disk() {
 	[ "$(field data.iso 'd["media"]["iso"]["volume_size"]')" -le "$size" ]
 }
 
+@test "an ISO cut off on its way through a pipe: write fails, and the target does not look whole" {
+	mkdir tree
+	head -c 3M /dev/urandom >tree/data
+	xorriso -as mkisofs -quiet -V DATA -o data.iso tree
+	truncate -s 8M target.img
+	run -0 bash -c '"$ISOMORPH" write --yes - target.img <data.iso'
+	cmp -n "$(stat -c %s data.iso)" data.iso target.img
+	run -1 bash -c 'head -c 2M data.iso | "$ISOMORPH" write --yes - target.img'
+	[[ $output == *"is cut off"* ]]
+	run -1 cmp -n 65536 data.iso target.img
+	run -0 bash -c 'head -c 2M data.iso | "$ISOMORPH" write --yes --as raw - target.img'
+	cmp -n $((2 << 20)) data.iso target.img
+}
+
 @test "a name from the image cannot talk to the terminal" {
 	truncate -s 10M evil.img
 	printf 'label: gpt\nsize=4M,name="a\033[31mb"\n' | sfdisk -q evil.img
