@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Ejecting a medium and powering a disk off, after it was written and closed: SCSI START STOP UNIT,
- * then the USB port or the SCSI device is given back. Spec: SBC-4, 5.31; MMC: CDROMEJECT. */
+ * then the USB port or the SCSI device is given back. Spec: SBC-4, 5.31; SPC-4, 6.25. */
 #include "device/device.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/cdrom.h>
 #include <scsi/sg.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -34,6 +33,14 @@ static bool scsi_command(int fd, unsigned char *cdb, unsigned char len)
 static bool scsi_sync(int fd)
 {
 	unsigned char cdb[10] = { 0x35 /* SYNCHRONIZE CACHE (10) */ };
+
+	return scsi_command(fd, cdb, sizeof(cdb));
+}
+
+/* The kernel keeps the medium in while its device is open, as it is now. */
+static bool scsi_allow_removal(int fd)
+{
+	unsigned char cdb[6] = { 0x1e /* PREVENT ALLOW MEDIUM REMOVAL: allow */ };
 
 	return scsi_command(fd, cdb, sizeof(cdb));
 }
@@ -82,7 +89,7 @@ static int power_off(const struct target *t, int fd, struct ism_error *err)
 		ism_error_set(err, -EOPNOTSUPP, t->path, ISM_NO_OFFSET, "cannot be powered off");
 		return ism_error_hint(err, "it is written and closed; it may be taken out");
 	}
-	scsi_sync(fd); /* sticks without a cache say no, and need none */
+	scsi_sync(fd);
 	scsi_stop(fd, false);
 	r = write_one(remove);
 	return r < 0 ? ism_error_errno(err, r, t->path, ISM_NO_OFFSET, "cannot power off") : 0;
@@ -90,8 +97,9 @@ static int power_off(const struct target *t, int fd, struct ism_error *err)
 
 static int eject(const struct target *t, int fd, struct ism_error *err)
 {
-	scsi_sync(fd);
-	if (ioctl(fd, CDROMEJECT, 0) == 0 || scsi_stop(fd, true))
+	scsi_sync(fd); /* sticks without a cache say no, and need none */
+	scsi_allow_removal(fd);
+	if (scsi_stop(fd, true))
 		return 0;
 	ism_error_set(err, -EOPNOTSUPP, t->path, ISM_NO_OFFSET, "cannot be ejected");
 	return ism_error_hint(err, "it is written and closed; it may be taken out");
