@@ -12,13 +12,8 @@
 #include "format/foreign.h"
 
 static const struct format_driver *const drivers[] = {
-	&format_driver_undo,
-	&format_driver_zip,
-	&format_driver_gz,
-	&format_driver_xz,
-	&format_driver_bz2,
-	&format_driver_zst,
-	&format_driver_lz4,
+	&format_driver_undo, &format_driver_zip, &format_driver_gz,  &format_driver_xz,
+	&format_driver_bz2,  &format_driver_zst, &format_driver_lz4,
 };
 
 #define PROBE_LEN 4096
