@@ -190,7 +190,7 @@ static void check_fails(const struct format_driver *driver, struct bytes packed,
 
 static void test_sizes(void **state)
 {
-	static const size_t sizes[] = { 0, 1, MIB - 1, MIB, MIB + 1, 3 * MIB + 12345 };
+	static const size_t sizes[] = { 0, 1, MIB - 1, MIB + 1, 2 * MIB + 12345 };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
@@ -230,7 +230,7 @@ static struct bytes pack_parts(const struct tool *tool, struct bytes data, size_
 
 static void test_concatenated(void **state)
 {
-	struct bytes data = make_data(3 * MIB);
+	struct bytes data = make_data(2 * MIB);
 
 	(void)state;
 	for (size_t t = 0; t < ARRAY_LEN(tools); t++) {
@@ -265,7 +265,7 @@ static bool is_boundary(const struct tool *tool, struct bytes packed, size_t at)
 
 static void test_truncated(void **state)
 {
-	unsigned n = (unsigned)env_number("N", 25);
+	unsigned n = (unsigned)env_number("N", 12);
 	struct bytes data = make_data(700000);
 
 	(void)state;
@@ -274,9 +274,9 @@ static void test_truncated(void **state)
 		struct bytes packed = pack_parts(&tools[t], data, cuts);
 
 		for (unsigned i = 0; i < n; i++) {
-			size_t at = i < 20   ? i
-			            : i < 30 ? packed.len - (i - 19)
-			                     : dice() % packed.len;
+			size_t at = i < 4   ? 3 * i
+			            : i < 7 ? packed.len - (i - 3)
+			                    : dice() % packed.len;
 			struct bytes part = { malloc(at + 1), at };
 
 			if (!is_cut(cuts, at) && !is_boundary(&tools[t], packed, at)) {
@@ -293,7 +293,7 @@ static void test_truncated(void **state)
 /* A flipped bit is an error, or lies where it does not matter (a time, a name, padding). */
 static void test_flipped(void **state)
 {
-	unsigned n = (unsigned)env_number("N", 25);
+	unsigned n = (unsigned)env_number("N", 12);
 	struct bytes data = make_data(700000);
 
 	(void)state;
@@ -329,7 +329,7 @@ static void test_packed_inside(void **state)
 
 	(void)state;
 	for (size_t t = 0; t < ARRAY_LEN(tools); t++) {
-		pack(&inner, tools[t].command, data.p + dice() % MIB, 200000);
+		pack(&inner, tools[t].command, data.p + dice() % MIB, 100000);
 	}
 	for (size_t t = 0; t < ARRAY_LEN(tools); t++) {
 		struct bytes packed = { 0 };
@@ -411,14 +411,14 @@ static double now(void)
 static void test_closed_early(void **state)
 {
 	static uint8_t buf[100000];
-	struct bytes data = make_data(4 * MIB);
+	struct bytes data = make_data(2 * MIB);
 
 	(void)state;
 	for (size_t t = 0; t < ARRAY_LEN(tools); t++) {
 		struct bytes packed = { 0 };
 
 		pack(&packed, tools[t].command, data.p, data.len);
-		for (unsigned i = 0; i < 6; i++) {
+		for (unsigned i = 0; i < 4; i++) {
 			struct ism_open_options options = { .threads = 3 };
 			struct medium *carrier = NULL, *m = NULL;
 			double start = now();
@@ -427,7 +427,7 @@ static void test_closed_early(void **state)
 			assert_int_equal(medium_memory(packed.p, packed.len, i & 1, &carrier, NULL),
 			                 0);
 			assert_int_equal(tools[t].driver->open(carrier, &options, &m, NULL), 0);
-			for (unsigned k = 0; k < i / 2 * 4; k++)
+			for (unsigned k = 0; k < i / 2 * 3; k++)
 				assert_int_equal(
 					medium_read(m, buf, sizeof(buf), k * sizeof(buf), &n, NULL),
 					0);
@@ -495,6 +495,6 @@ int main(void)
 	};
 
 	seed = env_number("SEED", 1);
-	printf("N=%llu SEED=%llu\n", env_number("N", 25), seed);
+	printf("N=%llu SEED=%llu\n", env_number("N", 12), seed);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
