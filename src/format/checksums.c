@@ -69,6 +69,32 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
+/* The last component of a path, or of an address without its query, %XX decoded. */
+static char *image_base_name(const char *image)
+{
+	bool is_address = strstr(image, "://");
+	char *name = strndup(image, is_address ? strcspn(image, "?#") : strlen(image));
+	char *base, *to;
+
+	if (!name)
+		return NULL;
+	base = (char *)base_name(name);
+	to = name;
+	for (const char *p = base; *p; p++) {
+		unsigned byte;
+
+		if (is_address && *p == '%' && isxdigit((unsigned char)p[1]) &&
+		    isxdigit((unsigned char)p[2]) && sscanf(p + 1, "%2x", &byte) == 1 && byte) {
+			*to++ = (char)byte;
+			p += 2;
+		} else {
+			*to++ = *p;
+		}
+	}
+	*to = 0;
+	return name;
+}
+
 static bool is_hex(const char *p, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
@@ -439,7 +465,7 @@ int checksums_find(const char *path, const void *data, size_t len, const char *i
                    struct checksum_entry *ret, struct ism_error *err)
 {
 	CLEANUP(search_clear) struct search s = { .path = path, .err = err };
-	_free_ char *own = NULL;
+	_free_ char *own = NULL, *image = NULL;
 	int r;
 
 	if (!data) {
@@ -451,7 +477,10 @@ int checksums_find(const char *path, const void *data, size_t len, const char *i
 	if (len > CHECKSUMS_SIZE_MAX)
 		return ism_error_set(err, -EFBIG, path, ISM_NO_OFFSET,
 		                     "is larger than a checksum file may be");
-	s.image = base_name(image_name);
+	image = image_base_name(image_name);
+	if (!image)
+		return ism_error_oom(err);
+	s.image = image;
 	s.is_blake = path &&
 	             (strcasestr(base_name(path), "b2") || strcasestr(base_name(path), "blake2"));
 	r = search_text(&s, (struct text){ data, len });

@@ -22,7 +22,7 @@ int checksums_read(const char *path, char **ret, size_t *ret_len, struct ism_err
 /**
  * checksums_find() - the checksum that a checksum file states for an image
  * @path:       for errors, and to be read if @data is NULL
- * @image_name: path or name; its last component is what is looked for
+ * @image_name: path, name or address; its last component is what is looked for
  * The lines of sha256sum, of BSD's sha256 and of openssl; one lone checksum; clear-signed text, of
  * which only the signed part counts (whether the signature is good is not looked at here).
  * Return: -ENOENT: none for this image; -ENOTUNIQ: two that differ; -EOPNOTSUPP: only MD5, SHA-1

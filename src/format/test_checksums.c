@@ -51,6 +51,9 @@ static void test_styles(void **state)
 	check_found("\xef\xbb\xbf" HEX64 "  a.iso\n", "a.iso", "sha256", HEX64, 1);
 	check_found("E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855  a.iso",
 	            "a.iso", "sha256", HEX64, 1);
+	check_found(HEX64 "  a b.iso\n", "https://example.org/d/a%20b.iso?mirror=/x#y", "sha256",
+	            HEX64, 1);
+	check_found(HEX64 "  a%20b?.iso\n", "d/a%20b?.iso", "sha256", HEX64, 1);
 	/* the strongest of several */
 	check_found("MD5 (a.iso) = " HEX32 "\nSHA256 (a.iso) = " HEX64 "\nSHA1 (a.iso) = " HEX40,
 	            "a.iso", "sha256", HEX64, 2);

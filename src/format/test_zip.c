@@ -87,6 +87,7 @@ static void test_methods(void **state)
 	(void)state;
 	run_ok("zip -q -0 store.zip disk.img && zip -q deflate.zip disk.img && "
 	       "zip -q -Z bzip2 bzip2.zip disk.img && zip -q -fz zip64.zip disk.img && "
+	       "zip -q -0 - disk.img | cat > stored.zip && "
 	       "zip -q - disk.img | cat > described.zip && python3 -c \"\n"
 	       "import zipfile, sys\n"
 	       "z = zipfile.ZipFile(sys.stdout.buffer, 'w', zipfile.ZIP_DEFLATED)\n"
@@ -98,6 +99,7 @@ static void test_methods(void **state)
 	check_good("bzip2.zip", "'disk.img'");
 	check_good("zip64.zip", "'disk.img'");
 	check_good("described.zip", "'disk.img'");
+	check_good("stored.zip", "'disk.img'");
 	check_good("both.zip", "'disk.img'");
 }
 
@@ -211,7 +213,8 @@ static void test_damaged(void **state)
 		_free_ char *cut = text_format("head -c 300000 %s > cut.zip", zips[i]);
 		run_ok(cut);
 		r = open_file("cut.zip", NULL, &err);
-		assert_error_says(err, r, "damaged or cut off");
+		assert_error_says(err, r, "is cut off: the directory at its end is missing");
+		assert_int_equal(err.offset, 300000);
 		check_fails_forward("cut.zip", "damaged or cut off");
 	}
 }

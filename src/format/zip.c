@@ -96,6 +96,9 @@ static int zip_failed(struct zip *z, struct ism_error *err)
 
 	if (z->carrier_r < 0)
 		return z->carrier_r;
+	if (!z->carrier->forward && archive_format(z->archive) == 0)
+		return format_error(err, z->carrier, z->carrier->size,
+		                    "the zip is cut off: the directory at its end is missing");
 	return format_error(err, z->carrier, at > 0 ? (uint64_t)at : 0,
 	                    "the zip is damaged or cut off: %s", said ? said : "no reason given");
 }
