@@ -154,7 +154,7 @@ static void check_wrapped(const char *ref, const char *format, const char *detai
 	_medium_ struct medium *m = NULL;
 	_free_ char *want = NULL;
 	_free_ uint8_t *got = NULL;
-	size_t want_len, len;
+	size_t want_len, len = 0;
 
 	if (source_open(ref, NULL, &m, &facts, &err) < 0 ||
 	    read_whole(m, 100000, &got, &len, &err) < 0)

@@ -433,8 +433,9 @@ static int zip_read(struct medium *m, void *buf, size_t len, uint64_t offset, si
 			return r;
 	}
 	*ret_len = MIN(len, z->block_len);
-	if (*ret_len)
-		memcpy(buf, z->block, *ret_len);
+	if (*ret_len == 0)
+		return 0;
+	memcpy(buf, z->block, *ret_len);
 	z->block += *ret_len;
 	z->block_len -= *ret_len;
 	z->given += *ret_len;
