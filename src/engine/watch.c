@@ -47,7 +47,7 @@ static const char *state_of(const struct ism_job *job, const struct ism_target_r
 	if (report->status == ISM_DONE)
 		return report->changed ? "complete" : "complete: it held the image already";
 	if (!report->changed)
-		return "unchanged";
+		return is_new ? "not there: nothing was written" : "unchanged";
 	if (is_new)
 		return "unfinished: what was written is in the .part file beside it";
 	return "unfinished: its first MiB is blank, so that nothing takes it for whole";

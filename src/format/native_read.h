@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Reading native images: the index of a complete one, and single chunks of it. */
+#ifndef FORMAT_NATIVE_READ_H
+#define FORMAT_NATIVE_READ_H
+
+#include <jansson.h>
+
+#include "format/native.h"
+#include "medium/medium.h"
+
+/** struct native_chunk - where the frame of one chunk lies in the file */
+struct native_chunk {
+	uint64_t position;
+	uint32_t stored;
+};
+
+/** struct native_list - one hash or extent frame */
+struct native_list {
+	uint64_t position; /* of its first item, bytes into the file */
+	uint64_t first, count;
+};
+
+/** struct native_image - an opened complete image; native_image_clear() when done; lists are read
+ * when needed */
+struct native_image {
+	struct medium *file; /* not owned */
+	struct native_info info;
+	struct native_chunk *chunks;
+	uint64_t n_chunks;
+	struct native_list *hashes, *extents;
+	size_t n_hashes, n_extents;
+	uint64_t n_runs;
+	json_t *manifest;
+	uint8_t fingerprint[32];
+	uint8_t root[32];
+};
+
+/**
+ * native_image_read() - find and prove the trailer, the seek table, the lists
+ * -EBADMSG: damaged, or unfinished: then @err says so and what can still be done
+ */
+int native_image_read(struct medium *file, struct native_image *ret, struct ism_error *err);
+void native_image_clear(struct native_image *image);
+/** native_image_sum() - the SHA-256 that chunk @index must have */
+int native_image_sum(const struct native_image *image, uint64_t index, uint8_t sum[32],
+                     struct ism_error *err);
+/** native_image_runs() - up to @most runs from run @first on; *@ret_n gets how many */
+int native_image_runs(const struct native_image *image, uint64_t first, struct native_run_disk *ret,
+                      size_t most, size_t *ret_n, struct ism_error *err);
+/** native_image_chunk_len() - bytes of chunk @index: the chunk size, less for the last */
+size_t native_image_chunk_len(const struct native_image *image, uint64_t index);
+/**
+ * native_image_decode() - read, decode and prove one chunk
+ * @stored: room for the frame, at least ZSTD_compressBound(chunk size); @out: for the chunk
+ */
+int native_image_decode(const struct native_image *image, uint64_t index, void *ctx,
+                        uint8_t *stored, uint8_t *out, struct ism_error *err);
+/** native_image_of() - the image behind a medium that the "native" format has opened; NULL for any
+ * other */
+const struct native_image *native_image_of(const struct medium *m);
+/** native_is_header() - the file that begins so is a native image, whole or not */
+bool native_is_header(struct span head);
+
+#endif
