@@ -61,7 +61,10 @@ static void show_device(const struct ism_device *d, int width)
 		show_part(&d->parts[i], width);
 	if (d->n_parts == 0)
 		printf("%*s   -  %s\n", width, "",
-		       d->table ? "a partition table without partitions" : "nothing that is known");
+		       access(d->path, R_OK) < 0
+		               ? "it may not be read, so its contents are not known"
+		       : d->table ? "a partition table without partitions"
+		                  : "nothing that is known");
 	if (d->protected_why) {
 		printf("%*s  protected: it ", width, "");
 		put_clean(d->protected_why, stdout);
@@ -114,7 +117,7 @@ const struct verb verb_devices = {
 	.usage = "[OPTION]…",
 	.summary = "which disks there are, what is on them, which are protected and why",
 	.help = "Disks, sticks, cards and attached loop devices; nothing is changed. \"protected\" "
-	        "is "
+		"is "
 		"what any command\n"
 		"that writes would say of the disk now.",
 	.takes = takes,

@@ -23,7 +23,8 @@ static char *disk_wwid(const struct usage *u, uint64_t whole)
 	if (!wwid)
 		wwid = sysblock_attr(u->root, whole, "wwid");
 	if (!dir || strstr(dir, "/usb") || !wwid ||
-	    (strncmp(wwid, "naa.", 4) != 0 && strncmp(wwid, "eui.", 4) != 0))
+	    (strncmp(wwid, "naa.", 4) != 0 && strncmp(wwid, "eui.", 4) != 0) ||
+	    strspn(wwid + 4, "0") == strlen(wwid + 4))
 		return NULL;
 	return take(wwid);
 }

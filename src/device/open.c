@@ -115,6 +115,17 @@ static int open_failed(const struct target *t, const char *path, struct ism_erro
 	}
 }
 
+/* Locks that programs like QEMU hold on byte ranges of a disk or an image of one. */
+static int refuse_range_lock(int fd, const char *path, struct ism_error *err)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	if (fcntl(fd, F_OFD_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
+		return 0;
+	ism_error_refuse(err, -EBUSY, path, "is in use by another program");
+	return ism_error_hint(err, "a virtual machine may run from it; stop it first");
+}
+
 /* The lock is on the whole disk's node, as udev wants it; a partition needs that node too. */
 static int open_disk(struct target *t, struct medium **ret, struct ism_error *err)
 {
@@ -138,7 +149,11 @@ static int open_disk(struct target *t, struct medium **ret, struct ism_error *er
 		return r;
 	if (ioctl(fd, BLKROGET, &ro) == 0 && ro)
 		return ism_error_refuse(err, -EROFS, t->path, "is read-only");
-	r = lock_fd(disk_fd, t->device.path, err);
+	r = refuse_range_lock(fd, t->path, err);
+	if (r == 0)
+		r = refuse_range_lock(disk_fd, t->device.path, err);
+	if (r == 0)
+		r = lock_fd(disk_fd, t->device.path, err);
 	if (r < 0)
 		return r;
 	r = device_medium(take_fd(&fd), t->path, true, ret, err);
@@ -148,17 +163,6 @@ static int open_disk(struct target *t, struct medium **ret, struct ism_error *er
 		close(t->lock_fd);
 	t->lock_fd = take_fd(&whole);
 	return 0;
-}
-
-/* Locks that programs like QEMU hold on byte ranges of a disk image. */
-static int refuse_range_lock(int fd, const char *path, struct ism_error *err)
-{
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-
-	if (fcntl(fd, F_OFD_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
-		return 0;
-	ism_error_refuse(err, -EBUSY, path, "is in use by another program");
-	return ism_error_hint(err, "a virtual machine may run from it; stop it first");
 }
 
 static int file_lock(struct medium *m, const char *path, struct ism_error *err)

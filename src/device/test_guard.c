@@ -29,6 +29,7 @@ static const char mounts_self[] =
 	"38 29 8:192 / /mnt/path rw shared:9 - ext4 /dev/sdm rw\n"
 	"39 29 104:0 / /mnt/array rw shared:9 - ext4 /dev/cciss/c0d0 rw\n"
 	"40 29 8:226 / /mnt/second rw - ext4 /dev/sdo2 rw\n"
+	"42 29 65:48 / /mnt/zero rw - ext4 /dev/sds rw\n"
 	"41 29 0:51 / /mnt/fuse rw - fuse.fuse2fs /dev/sdq rw\n";
 
 static const char mounts_container[] =
@@ -147,6 +148,10 @@ static void make_paths(struct fake_tree *t)
 	tree_attr(t, "sdl", "device/wwid", "naa.5000c500a1b2c3d4");
 	tree_attr(t, "sdm", "device/wwid", "naa.5000c500a1b2c3d4");
 	make_scsi_disk(t, "sdn", 8, 208); /* another disk */
+	make_scsi_disk(t, "sds", 65, 48); /* a name that is none */
+	make_scsi_disk(t, "sdt", 65, 64);
+	tree_attr(t, "sds", "device/wwid", "naa.0000000000000000");
+	tree_attr(t, "sdt", "device/wwid", "naa.0000000000000000");
 	tree_attr(t, "sdn", "device/wwid", "naa.5000c500a1b2c3d5");
 	make_scsi_disk(t, "sdo", 8, 224); /* partitions that overlap, as hybrid ISOs have */
 	tree_part(t, "sdo", "sdo1", 1, 8, 225, 0, 10000);
@@ -257,15 +262,12 @@ static void test_free_disks(void **state)
 		{ "sdaa", false, NULL, NULL },     /* is not sda */
 		{ "nvme0n12", false, NULL, NULL }, /* is not nvme0n1 */
 		{ "loop1", false, NULL, NULL },    /* not loop11; its file is on the system disk */
-		{ "sdn", false, NULL, NULL },
+		{ "sdn", false, NULL, NULL },      { "sdt", false, NULL, NULL },
 		{ "sdo3", false, NULL, NULL }, /* a neighbour is mounted */
 		{ "dm-5", false, NULL, NULL }, /* the multipath disk itself */
-		{ "dm-1", false, NULL, NULL },
-		{ "sdb", true, NULL, NULL },
-		{ "sdb1", true, NULL, NULL },
-		{ "sdi", true, NULL, NULL },
-		{ "sdo1", true, NULL, NULL },
-		{ "mmcblk0", false, NULL, NULL },
+		{ "dm-1", false, NULL, NULL },     { "sdb", true, NULL, NULL },
+		{ "sdb1", true, NULL, NULL },      { "sdi", true, NULL, NULL },
+		{ "sdo1", true, NULL, NULL },      { "mmcblk0", false, NULL, NULL },
 	};
 
 	for (size_t i = 0; i < sizeof(questions) / sizeof(*questions); i++)

@@ -578,6 +578,20 @@ static void test_locked(void **state)
 	opens(disk, &plain);
 }
 
+/* As QEMU locks a disk that a virtual machine runs from. */
+static void test_virtual_machine(void **state)
+{
+	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 100, .l_len = 1 };
+	const char *disk = attach(*state, "a", DISK_SIZE);
+	int fd = open(disk, O_RDWR | O_CLOEXEC);
+
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
+	try_target(disk, &plain,
+	           &(struct expect){ ISM_REFUSED, "is in use by another program", true });
+	close(fd);
+	opens(disk, &plain);
+}
+
 /* The lock is held while the medium is open, also for a partition: on the disk. */
 static void test_lock_is_held(void **state)
 {
@@ -737,6 +751,7 @@ int main(void)
 		TEST(test_sector_size),
 		TEST(test_held_exclusively),
 		TEST(test_locked),
+		TEST(test_virtual_machine),
 		TEST(test_lock_is_held),
 		TEST(test_replaced),
 		TEST(test_gone),
