@@ -154,7 +154,8 @@ char *ism_devices_json(const struct ism_device *devices, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(list, json_device(&devices[i]));
-	json_t *doc = json_pack("{s:i, s:o}", "version", 1, "devices", list);
+	json_t *doc = json_pack("{s:i, s:s, s:o, s:i}", "version", 1, "verb", "devices", "devices",
+	                        list, "exit", 0);
 	char *text = doc ? json_dumps(doc, JSON_INDENT(2)) : NULL;
 
 	json_decref(doc);

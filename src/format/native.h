@@ -70,7 +70,7 @@ struct native_header_disk {
 	uint8_t serial[128];
 	uint8_t wwn[128];
 	uint8_t bus[32];
-	uint8_t zero[3520];
+	uint8_t zero[3528];
 	uint8_t sum[NATIVE_SUM_LEN];
 };
 static_assert(sizeof(struct native_header_disk) == NATIVE_HEADER_LEN, "doc/image-format.md");

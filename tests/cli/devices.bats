@@ -37,7 +37,7 @@ of_disk() {
 	"$ISOMORPH" devices --json | python3 -c '
 import json, sys
 doc = json.load(sys.stdin)
-assert doc["version"] == 1
+assert (doc["version"], doc["verb"], doc["exit"]) == (1, "devices", 0)
 d = {d["path"]: d for d in doc["devices"]}[sys.argv[1]]
 print(eval(sys.argv[2]))' "$disk" "$1"
 }
