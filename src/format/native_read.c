@@ -293,7 +293,7 @@ static int read_index(struct native_image *image, struct ism_error *err)
 	struct medium *file = image->file;
 	uint8_t ends[8 + SEEK_FOOTER_LEN];
 	char seek_hex[HASH_HEX_MAX];
-	struct seek seek;
+	struct seek seek = { 0 };
 	uint64_t manifest = 0;
 	int r = read_footer(file, &seek, err);
 

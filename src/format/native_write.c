@@ -189,7 +189,8 @@ static int put_list(struct native_writer *w, struct spool *s, size_t item, enum 
 {
 	CLEANUP(hash_freep) struct hash *hash = hash_new("sha256", err);
 	size_t room = (size_t)NATIVE_LIST_MAX / item;
-	size_t most = (size_t)MIN((uint64_t)room, MAX(s->n, (uint64_t)1)) * item;
+	uint64_t held = s->n ? s->n : 1;
+	size_t most = (size_t)MIN((uint64_t)room, held) * item;
 	_free_ uint8_t *frame = malloc(sizeof(struct native_list_disk) + most + NATIVE_SUM_LEN);
 	uint64_t first = 0;
 	int r = 0;
