@@ -1,145 +1,186 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The guard where the block layers are real: device-mapper, md, the kernel's own partitions, USB, NVMe, 4Kn.
-# After every refusal the disk's bytes are what they were.
+# Never the wrong disk (DESIGN 4.1), on a kernel with real holders: every refusal is exit 5 with --yes given, says why,
+# and leaves the stick as it was.
 
 load lab
 
 setup_file() {
-	truncate -s 64M "$BATS_FILE_TMPDIR"/{nvme,sata,small,four}
-	noise 4096 >"$BATS_FILE_TMPDIR/image"
-	MODULES=nvme,ahci,dm_mod,raid1 lab_start \
-		-drive if=none,id=n,format=raw,file="$BATS_FILE_TMPDIR/nvme" -device nvme,drive=n,serial=NVME-1 \
-		-device ahci,id=ahci -drive if=none,id=s,format=raw,file="$BATS_FILE_TMPDIR/sata" \
-		-device ide-hd,drive=s,bus=ahci.0,serial=SATA-1,model=Lab\ Disk \
-		-drive if=none,id=r,format=raw,readonly=on,file="$BATS_FILE_TMPDIR/small" \
-		-device scsi-hd,drive=r,bus=scsi.0,serial=RO-1 \
-		-drive if=none,id=f,format=raw,file="$BATS_FILE_TMPDIR/four" \
-		-device scsi-hd,drive=f,bus=scsi.0,serial=FOUR-1,logical_block_size=4096,physical_block_size=4096
-	guest 'head -c 1048576 /dev/urandom >/tmp/image'
+	lab_start
+	noise $((2 * MiB)) image >"$LAB/vm-$VM/job/image.raw"
 }
 
 teardown_file() {
 	lab_end
 }
 
-# of SERIAL: its device node.
-of() {
-	devices | python3 -c '
-import json, sys
-print(*[d["path"] for d in json.load(sys.stdin)["devices"] if d["serial"] == sys.argv[1]])' "$1"
+setup() {
+	stick=$BATS_TEST_TMPDIR/stick
+	id=G$BATS_TEST_NUMBER
+	new_stick "$stick" $((16 * MiB))
+	plug "$id" "$stick"
 }
 
-devices() {
-	guest 'isomorph devices --json'
+teardown() {
+	guest "dmsetup remove_all; mdadm --stop --scan; swapoff -a; umount /mnt; losetup -D; kill \$(pidof sleep); true" 2>/dev/null
+	unplug "$id"
 }
 
-# fact SERIAL EXPRESSION: of the disk d.
-fact() {
-	devices | python3 -c '
-import json, sys
-d, = [d for d in json.load(sys.stdin)["devices"] if d["serial"] == sys.argv[1]]
-print(eval(sys.argv[2]))' "$1" "$2"
+# one_partition: the stick gets a DOS table with one partition.
+one_partition() {
+	guest "echo 2048,,83 | sfdisk -q $disk && [ -b ${disk}1 ]"
 }
 
-# refused DISK WORDS [OPTION]...: exit 5, these words, and not a byte changed.
+# refused WORDS [IMAGE [TARGET [OPTION]...]]: isomorph refuses, says WORDS (a regular expression), and changed no byte.
 refused() {
-	local disk=$1 words=$2 before
-	shift 2
-	before=$(guest "sha256sum <$disk")
-	run guest "isomorph write --as raw --yes $* /tmp/image $disk 2>&1"
+	local words=$1 image=${2:-/job/image.raw} target=${3:-$disk} before
+
+	before=$(fingerprint "$stick")
+	run guest "isomorph write --yes ${*:4} $image $target"
 	echo "$output"
 	[ "$status" = 5 ]
-	[[ $output == *"$words"* ]]
-	[ "$(guest "sha256sum <$disk")" = "$before" ]
+	[[ $output =~ $words ]]
+	[ "$(fingerprint "$stick")" = "$before" ]
 }
 
-written() {
-	run guest "isomorph write --as raw --yes $* /tmp/image $disk 2>&1"
+# accepted: the same command once the reason is gone, so that the refusal was for that reason.
+accepted() {
+	guest "isomorph write --yes /job/image.raw $disk"
+	same_prefix "$LAB/vm-$VM/job/image.raw" "$stick"
+}
+
+@test "a mounted partition, even read-only" {
+	one_partition
+	guest "mkfs.ext4 -q ${disk}1 && mount -t ext4 -o ro,noload ${disk}1 /mnt"
+	refused 'mounted'
+	refused '/mnt'
+	guest 'umount /mnt'
+	accepted
+}
+
+@test "a mounted file system on the whole disk, written to while isomorph looks" {
+	guest "mkfs.ext4 -q -O ^has_journal $disk && mount -t ext4 $disk /mnt && echo keep >/mnt/f && sync"
+	refused 'mounted'
+	guest 'grep keep /mnt/f; umount /mnt'
+	accepted
+}
+
+@test "mounted in another mount namespace only" {
+	one_partition
+	guest "mkfs.ext4 -q ${disk}1"
+	vm bg "$VM" "unshare -m sh -c 'mount --make-rprivate / && mount -t ext4 -o ro,noload ${disk}1 /mnt && touch /job/there && sleep 60'"
+	guest 'for i in $(seq 100); do [ -e /job/there ] && break; usleep 50000; done; ! grep /mnt /proc/self/mounts'
+	refused 'mounted|in use'
+	guest 'kill $(pidof sleep)'
+}
+
+@test "swap" {
+	one_partition
+	guest "mkswap -q ${disk}1 && swapon ${disk}1"
+	refused 'swap'
+	guest "swapoff ${disk}1"
+	accepted
+}
+
+@test "a device-mapper holder" {
+	guest "dmsetup create held --table \"0 1024 linear $disk 2048\""
+	refused 'held|dm-|device.mapper|in use'
+	guest 'dmsetup remove held'
+	accepted
+}
+
+@test "a device-mapper holder of a partition" {
+	one_partition
+	guest "dmsetup create held --table \"0 1024 linear ${disk}1 0\""
+	refused 'held|dm-|device.mapper|in use'
+}
+
+@test "a member of a running md array" {
+	guest "mdadm --create /dev/md7 --run --metadata=1.2 --level=1 --raid-devices=2 $disk missing 2>&1 && mdadm --readonly /dev/md7"
+	refused 'md7|md array|RAID|in use'
+}
+
+@test "a loop device over it" {
+	guest "losetup --direct-io=off /dev/loop5 $disk"
+	refused 'loop5|in use'
+	guest 'losetup -d /dev/loop5'
+	accepted
+}
+
+@test "the image lies on the disk, in a mounted file system" {
+	one_partition
+	guest "mkfs.ext4 -q ${disk}1 && mount -t ext4 ${disk}1 /mnt && cp /job/image.raw /mnt/ && umount /mnt && mount -t ext4 -o ro,noload ${disk}1 /mnt"
+	refused 'image|mounted' /mnt/image.raw
+	refused 'image|carries|mounted' /mnt/image.raw "$disk" --unmount
+	guest 'cmp /mnt/image.raw /job/image.raw'
+}
+
+@test "the image is a partition of the disk, nothing being mounted" {
+	one_partition
+	refused '' "${disk}1"
+}
+
+@test "the image lies on the disk, behind a loop device on a dm device" {
+	guest "dmsetup create carrier --table \"0 8192 linear $disk 2048\" && losetup /dev/loop4 /dev/mapper/carrier"
+	refused '' /dev/loop4
+}
+
+@test "source and target are the same disk" {
+	refused 'same' "$disk"
+}
+
+@test "the disk is one sector too small" {
+	head -c $((16 * MiB)) /dev/zero >"$LAB/vm-$VM/job/fits.raw"
+	head -c $((16 * MiB + 512)) /dev/zero >"$LAB/vm-$VM/job/too-big.raw"
+	refused '16777216|too small|smaller' /job/too-big.raw
+	guest "isomorph write --yes /job/fits.raw $disk"
+	same_prefix "$LAB/vm-$VM/job/fits.raw" "$stick"
+}
+
+@test "a write-protected stick" {
+	unplug "$id"
+	vm_blockdev "{\"driver\":\"raw\",\"read-only\":true,\"node-name\":\"node-$id\",
+		\"file\":{\"driver\":\"file\",\"read-only\":true,\"filename\":\"$stick\"}}"
+	plug_node "$id" "node-$id"
+	refused 'read-only|write.protect'
+}
+
+@test "an image with 512-byte tables for a disk of 4096-byte sectors" {
+	truncate -s 8M "$BATS_TEST_TMPDIR/gpt.raw"
+	printf 'label: gpt\n2048,4096\n' | sfdisk -q "$BATS_TEST_TMPDIR/gpt.raw"
+	share "$BATS_TEST_TMPDIR/gpt.raw"
+	new_stick "$BATS_TEST_TMPDIR/4kn" $((16 * MiB))
+	vm_blockdev "$(json_file "node-big$id" "$BATS_TEST_TMPDIR/4kn")"
+	qmp device_add driver=scsi-hd id="big$id" bus=scsi.0 scsi-id=5 drive="node-big$id" \
+		logical_block_size=4096 physical_block_size=4096
+	big=$(guest "for i in \$(seq 100); do d=\$(ls -d /sys/class/scsi_device/*:0:5:0/device/block/* 2>/dev/null) && break
+		usleep 30000; done; echo /dev/\${d##*/}")
+	before=$(fingerprint "$BATS_TEST_TMPDIR/4kn")
+	run guest "isomorph write --yes /job/gpt.raw $big"
+	unplug "big$id"
 	echo "$output"
-	[ "$status" = 0 ]
-	guest "cmp -n 1048576 /tmp/image $disk"
-}
-
-@test "disks are known by what they are" {
-	plug STICK1 "$BATS_FILE_TMPDIR/image"
-	[ "$(fact STICK1 'd["bus"], d["removable"], d["fixed"], d["size"], d["protected"]')" = \
-		"('usb', True, False, 4096, None)" ]
-	[ "$(fact STICK1 'd["path"]')" = "$disk" ]
-	unplug STICK1
-	[ "$(fact NVME-1 'd["bus"], d["fixed"], d["path"]')" = "('nvme', True, '/dev/nvme0n1')" ]
-	[ "$(fact SATA-1 'd["bus"], d["model"], d["sector_size"]')" = "('ata', 'Lab Disk', 512)" ]
-	[ "$(fact RO-1 'd["read_only"], d["protected"]')" = "(True, 'is read-only')" ]
-	[ "$(fact FOUR-1 'd["bus"], d["sector_size"], d["physical_size"]')" = "('scsi', 4096, 4096)" ]
-}
-
-@test "mounted partitions of the kernel's own protect their disk" {
-	disk=$(of NVME-1)
-	guest "echo '2048,32768' | sfdisk -q $disk; mkfs.ext4 -q ${disk}p1; mount -t ext4 ${disk}p1 /mnt"
-	[ "$(fact NVME-1 'd["partitions"][0]["path"], d["partitions"][0]["fs_type"]')" = "('/dev/nvme0n1p1', 'ext4')" ]
-	refused "$disk" "is mounted at /mnt (/dev/nvme0n1p1)"
-	guest 'cp /tmp/image /mnt/image'
-	run guest "isomorph write --as raw --yes --unmount /mnt/image $disk 2>&1"
 	[ "$status" = 5 ]
-	[[ $output == *"carries /mnt/image"* ]]
-	written --unmount
-	run guest "mountpoint -q /mnt || [ -e ${disk}p1 ]"
-	[ "$status" != 0 ]
+	[[ $output =~ sector ]]
+	[ "$(fingerprint "$BATS_TEST_TMPDIR/4kn")" = "$before" ]
 }
 
-@test "device-mapper holds its disk, opened or not" {
-	disk=$(of SATA-1)
-	guest "DM_DISABLE_UDEV=1 dmsetup create lab-lv --table '0 8192 linear $disk 2048'"
-	refused "$disk" "is in use by dm-0 (lab-lv)"
-	refused "$disk" "is in use by dm-0 (lab-lv)" --unmount
-	guest 'mkfs.ext4 -q /dev/mapper/lab-lv; mount -t ext4 /dev/mapper/lab-lv /mnt'
-	refused "$disk" "is mounted at /mnt (/dev/mapper/lab-lv)" --unmount
-	guest 'umount /mnt; mkswap /dev/mapper/lab-lv; swapon /dev/mapper/lab-lv'
-	refused "$disk" "holds swap space in use (/dev/" --unmount
-	guest 'swapoff /dev/mapper/lab-lv; DM_DISABLE_UDEV=1 dmsetup remove lab-lv'
-	written
-}
-
-@test "an array holds its members, and a stopped one still names them" {
-	disk=$(of SATA-1)
-	guest "echo '2048,65536' | sfdisk -q $disk
-		mdadm -C /dev/md7 -l1 -n2 --run --assume-clean --metadata=1.2 ${disk}1 missing"
-	refused "$disk" "is in use by md7"
-	refused "${disk}1" "is in use by md7" --partition-target
-	guest 'mdadm --stop /dev/md7'
-	refused "$disk" "holds a member of a set of several disks (${disk}1: linux_raid_member)"
-	written --replace-members
-}
-
-@test "the new table's partitions are there when the job is done" {
-	disk=$(of SATA-1)
-	guest "rm -f /tmp/table; truncate -s 8M /tmp/table; printf '2048,2048\n6144,2048\n' | sfdisk -q /tmp/table
-		isomorph write --as raw --yes /tmp/table $disk; [ -b ${disk}1 ] && [ -b ${disk}2 ]"
-	guest "isomorph write --as raw --yes /tmp/image $disk; ! [ -e ${disk}1 ]"
-}
-
-@test "write-protected is refused; a sector of 4096 bytes is written" {
-	disk=$(of RO-1)
-	refused "$disk" "is read-only"
-	disk=$(of FOUR-1)
-	written
-}
-
-@test "a stick that is powered off is gone, and whole" {
-	truncate -s 8M "$BATS_TEST_TMPDIR/stick"
-	plug OFF1 "$BATS_TEST_TMPDIR/stick"
-	guest "isomorph write --as raw --yes --power-off /tmp/image $disk"
-	[ -z "$(of OFF1)" ]
-	unplug OFF1
-	[ "$(head -c $MiB "$BATS_TEST_TMPDIR/stick" | sha256sum)" = "$(guest 'sha256sum </tmp/image')" ]
-}
-
-@test "an ejected stick has no medium" {
-	truncate -s 8M "$BATS_TEST_TMPDIR/stick"
-	plug EJ1 "$BATS_TEST_TMPDIR/stick"
-	guest "isomorph write --as raw --yes --eject /tmp/image $disk"
-	run guest "isomorph write --as raw --yes /tmp/image $disk 2>&1"
+@test "another stick is in the port when the user says yes" {
+	other=$BATS_TEST_TMPDIR/other
+	new_stick "$other" $((16 * MiB))
+	before=$(fingerprint "$stick")$(fingerprint "$other")
+	guest 'rm -f /tmp/answer && mkfifo /tmp/answer'
+	job=$(vm bg "$VM" "script -qec 'isomorph write /job/image.raw $disk' /tmp/asked </tmp/answer")
+	# Opens the answer's pipe and holds it until the answer is due.
+	vm bg "$VM" 'exec 9>/tmp/answer; for i in $(seq 600); do [ -e /tmp/now ] && break; usleep 50000; done; rm -f /tmp/now; echo y >&9; sleep 1; echo yes >&9; sleep 2'
+	guest "for i in \$(seq 200); do [ -s /tmp/asked ] && break; usleep 50000; done; sleep 1; cat /tmp/asked"
+	named=$disk
+	unplug "$id"
+	id=${id}x
+	plug "$id" "$other"
+	[ "$disk" = "$named" ]
+	guest 'touch /tmp/now'
+	run vm wait "$VM" "$job"
+	echo "$output"
 	[ "$status" = 5 ]
-	[[ $output == *"has no medium"* ]]
-	unplug EJ1
+	[ "$(fingerprint "$stick")$(fingerprint "$other")" = "$before" ]
 }

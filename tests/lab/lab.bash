@@ -115,11 +115,13 @@ for key, value in json.loads(sys.argv[1]).items():
 	qmp blockdev-add "${arguments[@]}"
 }
 
-# unplug ID: pulls the stick, waits until the guest has lost it and QEMU let go of the file.
+# unplug ID: pulls the stick, waits until the guest has lost it ($disk) and QEMU let go of the file.
 unplug() {
-	qmp device_del id="$1"
-	for _ in $(seq 200); do
-		qmp blockdev-del node-name="node-$1" 2>/dev/null && break
+	vm alive "$VM" || return 0
+	qmp device_del id="$1" 2>/dev/null || true # it may have been pulled already
+	guest "for i in \$(seq 100); do [ -e ${disk:-/none} ] || break; usleep 20000; done"
+	for _ in $(seq 100); do
+		[[ $(qmp blockdev-del node-name="node-$1" 2>&1) == *"in use"* ]] || break
 		sleep 0.03
 	done
 	qmp object-del id="group-$1" 2>/dev/null || true

@@ -2,19 +2,34 @@
 """QEMU's machine protocol (docs/interop/qmp-spec): commands over a Unix socket, one JSON object a line."""
 import json
 import socket
+import time
 
 
 class QmpError(Exception):
     """QEMU refused a command."""
 
 
+def connect(path, timeout):
+    """A connected socket; QEMU makes the name a moment before it listens."""
+    end = time.monotonic() + timeout
+    while True:
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(timeout)
+        try:
+            s.connect(path)
+            return s
+        except ConnectionRefusedError:
+            s.close()
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
 class Qmp:
     """One connection; events are passed over."""
 
     def __init__(self, path, timeout=30):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(timeout)
-        self.socket.connect(path)
+        self.socket = connect(path, timeout)
         self.file = self.socket.makefile('rw')
         self.file.readline()
         self.command('qmp_capabilities')
