@@ -13,9 +13,10 @@ $(BUILD)/build.ninja:
 
 # Debian packages for building and testing; needs root when some are missing.
 deps:
-	deps/install build test
+	deps/install build demo test
 
-demo: all
+demo: $(BUILD)/build.ninja
+	ninja -C $(BUILD) isomorph
 	tests/demo/demo $(BUILD)
 
 check:
