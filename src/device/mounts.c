@@ -98,31 +98,6 @@ static char *word_next(char **p)
 	return start;
 }
 
-static bool number_parse(const char *text, uint64_t *ret)
-{
-	char *end;
-
-	if (!text || !isdigit((unsigned char)*text))
-		return false;
-	errno = 0;
-	*ret = strtoull(text, &end, 10);
-	return errno == 0 && *end == 0;
-}
-
-static bool devno_parse(char *text, uint64_t *ret)
-{
-	char *colon = text ? strchr(text, ':') : NULL;
-	uint64_t ma, mi;
-
-	if (!colon)
-		return false;
-	*colon = 0;
-	if (!number_parse(text, &ma) || !number_parse(colon + 1, &mi) || ma > 0xfff || mi > 0xfffff)
-		return false;
-	*ret = makedev((unsigned)ma, (unsigned)mi);
-	return true;
-}
-
 /* An empty source is printed as nothing between two blanks. */
 static char *word_copy(const char *text)
 {
@@ -247,10 +222,13 @@ static int view_of(struct views *v, const struct sys_root *root, const char *pid
 {
 	_free_ char *ns_text = link_of(root, pid, "ns/mnt");
 	_free_ char *folder = link_of(root, pid, "root");
-	unsigned long long ns = 0;
+	uint64_t ns = 0;
 
-	if (ns_text && sscanf(ns_text, "mnt:[%20llu]", &ns) != 1)
-		ns = 0;
+	if (ns_text && strncmp(ns_text, "mnt:[", 5) == 0) {
+		ns_text[strcspn(ns_text, "]")] = 0;
+		if (!number_parse(ns_text + 5, &ns))
+			ns = 0;
+	}
 	if (!folder)
 		folder = strdup(ns ? "/" : "");
 	if (!folder)

@@ -104,6 +104,31 @@ int text_read(const char *path, size_t max, char **ret, size_t *ret_len)
 	return 0;
 }
 
+bool number_parse(const char *text, uint64_t *ret)
+{
+	char *end;
+
+	if (!text || !isdigit((unsigned char)*text))
+		return false;
+	errno = 0;
+	*ret = strtoull(text, &end, 10);
+	return errno == 0 && *end == 0;
+}
+
+bool devno_parse(char *text, uint64_t *ret)
+{
+	char *colon = text ? strchr(text, ':') : NULL;
+	uint64_t ma, mi;
+
+	if (!colon)
+		return false;
+	*colon = 0;
+	if (!number_parse(text, &ma) || !number_parse(colon + 1, &mi) || ma > 0xfff || mi > 0xfffff)
+		return false;
+	*ret = makedev((unsigned)ma, (unsigned)mi);
+	return true;
+}
+
 static char *attr_path(const struct sys_root *root, uint64_t dev, const char *name)
 {
 	return text_format("%s/dev/block/%u:%u%s%s", root->sys, major(dev), minor(dev),
@@ -150,14 +175,9 @@ uint64_t sysblock_number(const struct sys_root *root, uint64_t dev, const char *
                          uint64_t otherwise)
 {
 	_free_ char *text = sysblock_attr(root, dev, name);
-	char *end;
+	uint64_t n;
 
-	if (!text || !isdigit((unsigned char)*text))
-		return otherwise;
-	errno = 0;
-	unsigned long long n = strtoull(text, &end, 10);
-
-	return errno || *end ? otherwise : n;
+	return number_parse(text, &n) ? n : otherwise;
 }
 
 char *sysblock_name(const struct sys_root *root, uint64_t dev)
@@ -204,23 +224,12 @@ bool sysblock_is_partition(const struct sys_root *root, uint64_t dev)
 	return sysblock_has(root, dev, "partition");
 }
 
-static bool dev_parse(const char *text, uint64_t *ret)
-{
-	unsigned ma, mi;
-	int used = 0;
-
-	if (sscanf(text, "%9u:%9u%n", &ma, &mi, &used) != 2 || text[used])
-		return false;
-	*ret = makedev(ma, mi);
-	return true;
-}
-
 static bool dev_read(const char *dir, const char *name, uint64_t *ret)
 {
 	_free_ char *path = text_format("%s/%s%sdev", dir, name, *name ? "/" : "");
 	_free_ char *text = path ? text_trimmed(path) : NULL;
 
-	return text && dev_parse(text, ret);
+	return text && devno_parse(text, ret);
 }
 
 uint64_t sysblock_whole(const struct sys_root *root, uint64_t dev)

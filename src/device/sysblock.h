@@ -33,6 +33,11 @@ void devset_free(struct devset *set);
 /** text_read() - a whole file of at most @max bytes, NUL behind it; -EFBIG when it is longer */
 int text_read(const char *path, size_t max, char **ret, size_t *ret_len);
 
+/** number_parse() - decimal digits and nothing else; NULL is none */
+bool number_parse(const char *text, uint64_t *ret);
+/** devno_parse() - "8:16"; takes the text apart */
+bool devno_parse(char *text, uint64_t *ret);
+
 /** sysblock_dir() - the folder of @dev in sysfs, resolved; NULL if there is none */
 char *sysblock_dir(const struct sys_root *root, uint64_t dev);
 /** sysblock_attr() - an attribute's text without white space around it; NULL if there is none, or
