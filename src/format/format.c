@@ -12,6 +12,7 @@
 #include "format/foreign.h"
 
 static const struct format_driver *const drivers[] = {
+	&format_driver_native,
 	&format_driver_undo, &format_driver_zip, &format_driver_gz,  &format_driver_xz,
 	&format_driver_bz2,  &format_driver_zst, &format_driver_lz4,
 };

@@ -35,6 +35,7 @@ extern const struct format_driver format_driver_bz2;
 extern const struct format_driver format_driver_zst;
 extern const struct format_driver format_driver_lz4;
 extern const struct format_driver format_driver_zip;
+extern const struct format_driver format_driver_native; /* our own disk image; before zst, which it also is */
 extern const struct format_driver format_driver_undo; /* what a job kept before it overwrote it */
 
 /** struct source_facts - what opening found; strings are constants or owned by the struct */
