@@ -75,6 +75,47 @@ int source_facts_add_file(struct source_facts *facts, const char *path, struct i
 	return files[n] ? 0 : ism_error_oom(err);
 }
 
+static int peek_head(struct medium *m, uint8_t head[PROBE_LEN], size_t *ret_len,
+                     struct ism_error *err)
+{
+	int r = medium_peek(m, head, PROBE_LEN, ret_len, err);
+
+	if (r == 0 && *ret_len == 0)
+		return ism_error_set(err, -ENODATA, m->name, ISM_NO_OFFSET,
+		                     "is empty: nothing to write");
+	return r;
+}
+
+/* One more clause for the user; @clause is NULL if there is none. */
+static int append_detail(struct source_facts *facts, const char *clause, struct ism_error *err)
+{
+	char *both;
+
+	if (!clause)
+		return 0;
+	both = text_format("%s%s%s", facts->detail ? facts->detail : "", facts->detail ? ", " : "",
+	                   clause);
+	if (!both)
+		return ism_error_oom(err);
+	free(facts->detail);
+	facts->detail = both;
+	return 0;
+}
+
+static int add_detail(struct source_facts *facts, const struct format_driver *driver,
+                      const struct medium *m, struct ism_error *err)
+{
+	_free_ char *own = driver->detail ? driver->detail(m) : NULL;
+	_free_ char *named = NULL;
+
+	if (!facts->format) {
+		facts->format = driver->name;
+		return append_detail(facts, own, err);
+	}
+	named = text_format("%s%s%s", driver->name, own ? ": " : "", own ? own : "");
+	return named ? append_detail(facts, named, err) : ism_error_oom(err);
+}
+
 static int open_carrier(const char *ref, const struct ism_open_options *options,
                         struct medium **ret, struct source_facts *facts, struct ism_error *err)
 {
@@ -91,40 +132,15 @@ static int open_carrier(const char *ref, const struct ism_open_options *options,
 	if (r < 0)
 		return r;
 	facts->carrier = facts->parts ? "file" : m->ops->name;
+	if (facts->parts) {
+		_free_ char *parts = text_format("%u parts", facts->parts);
+
+		r = append_detail(facts, parts, err);
+		if (r < 0)
+			return r;
+	}
 	facts->carrier_size = m->size;
 	*ret = take(m);
-	return 0;
-}
-
-static int peek_head(struct medium *m, uint8_t head[PROBE_LEN], size_t *ret_len,
-                     struct ism_error *err)
-{
-	int r = medium_peek(m, head, PROBE_LEN, ret_len, err);
-
-	if (r == 0 && *ret_len == 0)
-		return ism_error_set(err, -ENODATA, m->name, ISM_NO_OFFSET,
-		                     "is empty: nothing to write");
-	return r;
-}
-
-static int add_detail(struct source_facts *facts, const struct format_driver *driver,
-                      const struct medium *m, struct ism_error *err)
-{
-	_free_ char *own = driver->detail ? driver->detail(m) : NULL;
-	char *both;
-
-	if (!facts->format) {
-		facts->format = driver->name;
-		facts->detail = take(own);
-		return 0;
-	}
-	both = text_format("%s%s%s%s%s", facts->detail ? facts->detail : "",
-	                   facts->detail ? ", " : "", driver->name, own ? ": " : "",
-	                   own ? own : "");
-	if (!both)
-		return ism_error_oom(err);
-	free(facts->detail);
-	facts->detail = both;
 	return 0;
 }
 

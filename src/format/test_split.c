@@ -34,6 +34,7 @@ static void check_whole(const char *ref, unsigned parts)
 	if (open_image(ref, &m, &facts, &err) < 0)
 		fail_msg("%s: %s", ref, err.message);
 	assert_int_equal(facts.parts, parts);
+	assert_non_null(strstr(facts.detail, " parts"));
 	while (facts.files[n])
 		n++;
 	assert_int_equal(n, parts);
