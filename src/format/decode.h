@@ -104,6 +104,9 @@ void run_produce(struct run *run, size_t len);
  * Waits until there is room for it. More than DECODE_STATE_MAX is -EOPNOTSUPP.
  */
 int run_reserve(struct run *run, uint64_t bytes, struct ism_error *err);
+/** decode_check_state() - the same refusal for a need that shows when the stream is opened */
+int decode_check_state(const struct medium *carrier, uint64_t offset, uint64_t bytes,
+                       struct ism_error *err);
 /** run_wait_first() - wait until all runs before this one are whole and settled */
 int run_wait_first(struct run *run, struct ism_error *err);
 

@@ -22,7 +22,7 @@ struct format_magic {
  */
 struct format_driver {
 	const char *name;
-	struct format_magic magics[6];
+	struct format_magic magics[18];
 	int (*open)(struct medium *carrier, const struct ism_open_options *options,
 	            struct medium **ret, struct ism_error *err);
 	char *(*detail)(const struct medium *m);

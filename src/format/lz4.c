@@ -203,6 +203,9 @@ static int lz4_find_size(struct medium *carrier, uint64_t *ret_size, struct ism_
 		else
 			lz4_walk_block(&z);
 	}
+	if (z.walk.lost)
+		return format_error(err, carrier, z.walk.at,
+		                    "is damaged: no lz4 frame starts here");
 	return 0;
 }
 

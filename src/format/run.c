@@ -209,21 +209,26 @@ void run_produce(struct run *run, size_t len)
 	run->filling->len += len;
 }
 
+int decode_check_state(const struct medium *carrier, uint64_t offset, uint64_t bytes,
+                       struct ism_error *err)
+{
+	if (bytes <= DECODE_STATE_MAX)
+		return 0;
+	ism_error_set(err, -EOPNOTSUPP, carrier->name, offset,
+	              "needs %llu MiB of memory to be decoded; at most %llu MiB are given",
+	              (unsigned long long)(bytes / MIB),
+	              (unsigned long long)(DECODE_STATE_MAX / MIB));
+	return ism_error_hint(err, "compress it anew with a smaller window or dictionary");
+}
+
 int run_reserve(struct run *run, uint64_t bytes, struct ism_error *err)
 {
 	struct decoder *d = run->decoder;
 	struct worker *w = run->worker;
-	int r = 0;
+	int r = decode_check_state(run_carrier(run), run->mark, bytes, err);
 
-	if (bytes <= w->reserved)
-		return 0;
-	if (bytes > DECODE_STATE_MAX) {
-		ism_error_set(err, -EOPNOTSUPP, run_carrier(run)->name, run->mark,
-		              "needs %llu MiB of memory to be decoded; at most %llu MiB are given",
-		              (unsigned long long)(bytes / MIB),
-		              (unsigned long long)(DECODE_STATE_MAX / MIB));
-		return ism_error_hint(err, "compress it anew with a smaller window or dictionary");
-	}
+	if (r < 0 || bytes <= w->reserved)
+		return r;
 	pthread_mutex_lock(&d->lock);
 	while (r == 0 && d->reserved - w->reserved + bytes > DECODE_STATE &&
 	       decoder_first_unfinished(d) != run)

@@ -502,6 +502,32 @@ static int xz_find_size(struct medium *carrier, uint64_t *ret_size, struct ism_e
 	                    "has no xz index at its end: it is truncated or damaged");
 }
 
+/* What the first block needs is known before anything is written anywhere; later ones may differ.
+ */
+static int xz_check_memory(struct medium *carrier, struct ism_error *err)
+{
+	uint8_t head[LZMA_STREAM_HEADER_SIZE + LZMA_BLOCK_HEADER_SIZE_MAX] = { 0 };
+	const uint8_t *p = head + LZMA_STREAM_HEADER_SIZE;
+	lzma_filter filters[LZMA_FILTERS_MAX + 1];
+	lzma_block block = { .version = 1, .filters = filters };
+	lzma_stream_flags flags;
+	uint64_t memory;
+	size_t len = 0;
+	int r = medium_peek(carrier, head, sizeof(head), &len, err);
+
+	if (r < 0 || lzma_stream_header_decode(&flags, head) != LZMA_OK || *p == 0)
+		return r;
+	block.check = flags.check;
+	block.header_size = lzma_block_header_size_decode(*p);
+	if (lzma_block_header_decode(&block, NULL, p) != LZMA_OK)
+		return 0; /* decoding says what is wrong */
+	memory = lzma_raw_decoder_memusage(filters);
+	lzma_filters_free(filters, NULL);
+	return memory == UINT64_MAX
+	               ? 0
+	               : decode_check_state(carrier, LZMA_STREAM_HEADER_SIZE, memory, err);
+}
+
 static struct xz *xz_new(void)
 {
 	struct xz *xz = calloc(1, sizeof(*xz));
@@ -523,8 +549,10 @@ static int xz_open(struct medium *carrier, const struct ism_open_options *option
 {
 	uint64_t size = ISM_SIZE_UNKNOWN;
 	struct xz *xz;
-	int r = carrier->forward ? 0 : xz_find_size(carrier, &size, err);
+	int r = xz_check_memory(carrier, err);
 
+	if (r == 0 && !carrier->forward)
+		r = xz_find_size(carrier, &size, err);
 	if (r < 0)
 		return r;
 	xz = xz_new();

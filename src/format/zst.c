@@ -7,7 +7,8 @@
 #include "format/scan.h"
 
 #define ZST_MAGIC      0xfd2fb528
-#define ZST_SKIP       0x184d2a50  /* the lowest four bits are free */
+#define ZST_SKIP       0x184d2a50 /* the lowest four bits are free */
+#define ZST_LZ4_MAGIC  0x184d2204
 #define ZST_WINDOW_LOG 27          /* 128 MiB, as `zstd --ultra -22` and `--long` make them */
 #define ZST_HEADER_MAX 18          /* with the magic */
 #define ZST_EXTRA      (512 * KIB) /* blocks and tables beside the window */
@@ -330,10 +331,33 @@ static int zst_find_size(struct medium *carrier, uint64_t *ret_size, uint64_t *r
 				return r;
 		}
 	}
+	if (z.walk.lost)
+		return format_error(err, carrier, z.walk.at,
+		                    "is damaged: neither a zstd frame nor a block starts here");
 	if (r == 0)
 		*ret_size = z.content;
 	else if (z.content != ISM_SIZE_UNKNOWN)
 		*ret_hint = z.content;
+	return 0;
+}
+
+/* Skippable frames may come first in lz4 files too: what is behind them decides. */
+static int zst_is_lz4(struct medium *carrier, bool *ret, struct ism_error *err)
+{
+	uint8_t head[4096];
+	size_t len = 0, at = 0;
+	int r = medium_peek(carrier, head, sizeof(head), &len, err);
+
+	if (r < 0)
+		return r;
+	while (len - at >= 8 && zst_is_skippable((uint32_t)zst_number(head + at, 4))) {
+		uint64_t size = zst_number(head + at + 4, 4);
+
+		if (size > len - at - 8)
+			break;
+		at += 8 + (size_t)size;
+	}
+	*ret = len - at >= 4 && zst_number(head + at, 4) == ZST_LZ4_MAGIC;
 	return 0;
 }
 
@@ -342,10 +366,16 @@ static int zst_open(struct medium *carrier, const struct ism_open_options *optio
 {
 	_free_ struct zst_walk *scan = malloc(sizeof(*scan));
 	uint64_t size = ISM_SIZE_UNKNOWN, hint = 0;
-	int r = 0;
+	bool lz4 = false;
+	int r;
 
 	if (!scan)
 		return ism_error_oom(err);
+	r = zst_is_lz4(carrier, &lz4, err);
+	if (r < 0)
+		return r;
+	if (lz4)
+		return format_driver_lz4.open(carrier, options, ret, err);
 	zst_walk_start(scan);
 	if (!carrier->forward)
 		r = zst_find_size(carrier, &size, &hint, err);
@@ -358,10 +388,29 @@ static int zst_open(struct medium *carrier, const struct ism_open_options *optio
 	return 0;
 }
 
+#define ZST_SKIPPABLE(first) \
+	{ \
+		.offset = 0, .bytes = first "\x2a\x4d\x18", .len = 4 \
+	}
+
 const struct format_driver format_driver_zst = {
 	.name = "zst",
 	.magics = { { .offset = 0, .bytes = "\x28\xb5\x2f\xfd", .len = 4 },
-	            { .offset = 0, .bytes = "\x50\x2a\x4d\x18", .len = 4 },
-	            { .offset = 0, .bytes = "\x59\x2a\x4d\x18", .len = 4 } },
+	            ZST_SKIPPABLE("\x50"),
+	            ZST_SKIPPABLE("\x51"),
+	            ZST_SKIPPABLE("\x52"),
+	            ZST_SKIPPABLE("\x53"),
+	            ZST_SKIPPABLE("\x54"),
+	            ZST_SKIPPABLE("\x55"),
+	            ZST_SKIPPABLE("\x56"),
+	            ZST_SKIPPABLE("\x57"),
+	            ZST_SKIPPABLE("\x58"),
+	            ZST_SKIPPABLE("\x59"),
+	            ZST_SKIPPABLE("\x5a"),
+	            ZST_SKIPPABLE("\x5b"),
+	            ZST_SKIPPABLE("\x5c"),
+	            ZST_SKIPPABLE("\x5d"),
+	            ZST_SKIPPABLE("\x5e"),
+	            ZST_SKIPPABLE("\x5f") },
 	.open = zst_open,
 };
