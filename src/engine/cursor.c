@@ -2,6 +2,7 @@
 /* From a source to pieces: extents cut at multiples of PIECE_LEN, bad sectors read around. */
 #include "engine/cursor.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -36,17 +37,36 @@ static enum cursor_result find_extent(struct cursor *c, struct ism_error *err)
 	return CURSOR_PIECE;
 }
 
-static void note_bad(struct cursor *c, uint64_t offset, size_t len)
+static int note_bad(struct cursor *c, struct piece *piece, uint64_t offset, size_t len)
 {
+	struct piece_bad *last = piece->n_bad ? &piece->bad[piece->n_bad - 1] : NULL;
+	uint32_t at = (uint32_t)(offset - piece->offset);
+
 	if (!c->bad)
 		c->first_bad = offset;
 	c->bad += len;
+	if (last && last->offset + last->len == at) {
+		last->len += (uint32_t)len;
+		return 0;
+	}
+	if (piece->n_bad == piece->bad_cap) {
+		size_t cap = piece->bad_cap ? piece->bad_cap * 2 : 8;
+		struct piece_bad *more = realloc(piece->bad, cap * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		piece->bad = more;
+		piece->bad_cap = cap;
+	}
+	piece->bad[piece->n_bad++] = (struct piece_bad){ at, (uint32_t)len };
+	return 0;
 }
 
 /* Read [offset, offset + len) in smaller and smaller steps; what stays unreadable becomes zeros. */
-static int read_around(struct cursor *c, uint8_t *buf, size_t len, uint64_t offset,
+static int read_around(struct cursor *c, struct piece *piece, size_t len, uint64_t offset,
                        struct ism_error *err)
 {
+	uint8_t *buf = piece->data + (offset - piece->offset);
 	size_t sector = c->source->sector_size;
 	size_t step = len > STEP_LEN ? STEP_LEN : sector;
 
@@ -58,12 +78,13 @@ static int read_around(struct cursor *c, uint8_t *buf, size_t len, uint64_t offs
 		if (r < 0 && !is_bad_sector(r))
 			return ism_error_move(err, &why);
 		if (r < 0 && step > sector) {
-			r = read_around(c, buf + done, n, offset + done, err);
+			r = read_around(c, piece, n, offset + done, err);
 			if (r < 0)
 				return r;
 		} else if (r < 0) {
 			memset(buf + done, 0, n);
-			note_bad(c, offset + done, n);
+			if (note_bad(c, piece, offset + done, n) < 0)
+				return ism_error_oom(err);
 		}
 		done += n;
 	}
@@ -78,7 +99,7 @@ static enum cursor_result read_piece(struct cursor *c, struct piece *piece, stru
 
 	if (r < 0 && is_bad_sector(r) && !source->forward && source->fd >= 0) {
 		ism_error_clear(err);
-		r = read_around(c, piece->data, piece->len, piece->offset, err);
+		r = read_around(c, piece, piece->len, piece->offset, err);
 		got = piece->len;
 	}
 	if (r < 0)

@@ -65,6 +65,7 @@ struct pool *pool_free(struct pool *pool)
 		return NULL;
 	for (unsigned i = 0; i < pool->n_idle; i++) {
 		free(pool->idle[i]->data);
+		free(pool->idle[i]->bad);
 		free(pool->idle[i]);
 	}
 	free(pool->idle);
@@ -117,6 +118,7 @@ struct piece *piece_get(struct pool *pool, unsigned timeout_ms)
 	if (piece) {
 		atomic_store(&piece->refs, 1);
 		piece->kind = ISM_EXTENT_DATA;
+		piece->n_bad = 0;
 	}
 	return piece;
 }

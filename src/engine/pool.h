@@ -16,6 +16,11 @@
 
 struct pool;
 
+/** struct piece_bad - bytes of a piece that could not be read; they are zeros in it */
+struct piece_bad {
+	uint32_t offset, len;
+};
+
 /**
  * struct piece - bytes [offset, offset + len) of the source
  * @data:   NULL for ISM_EXTENT_ZERO
@@ -28,6 +33,8 @@ struct piece {
 	enum ism_extent_kind kind;
 	uint64_t digest;
 	uint8_t *data;
+	struct piece_bad *bad; /* in order, apart from each other */
+	size_t n_bad, bad_cap;
 	atomic_uint refs;
 	struct pool *pool;
 };

@@ -286,8 +286,8 @@ int proof_check_file(struct ism_job *job, const struct ism_observer *o, struct i
 	r = hash_ref(job, true, hex, o, err);
 	if (r == 0 && strcmp(hex, proof->hex) == 0)
 		proof->proven = true;
-	else if (r == 0 && strcmp(job->facts.format, "raw") != 0) {
-		/* Some publish the hash of the image inside. */
+	else if (r == 0 && (job->facts.parts || strcmp(job->facts.format, "raw") != 0)) {
+		/* Some publish the hash of the image inside, or of all parts together. */
 		r = hash_ref(job, false, decoded, o, err);
 		if (r == 0 && strcmp(decoded, proof->hex) == 0)
 			proof->proven = true;

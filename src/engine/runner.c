@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "engine/append.h"
 
 #define TRIES        3
 #define TRY_PAUSE_US 100000
@@ -466,8 +467,7 @@ static int start_own_pace(struct runner *r)
 	return 0;
 }
 
-/* 1 = *ret is a piece, 0 = none yet, -ENODATA = the source has ended. */
-static int next_piece(struct runner *r, unsigned timeout_ms, struct piece **ret)
+int runner_next_piece(struct runner *r, unsigned timeout_ms, struct piece **ret)
 {
 	if (!r->own_pace && atomic_load(&r->detach) && start_own_pace(r) < 0)
 		return -ENOMEM;
@@ -524,7 +524,7 @@ static int move_data(struct runner *r)
 			if (status < 0)
 				return status;
 		}
-		status = free_slot(r) ? next_piece(r, busy ? 2 : 100, &piece) : 0;
+		status = free_slot(r) ? runner_next_piece(r, busy ? 2 : 100, &piece) : 0;
 		if (status == -ENODATA)
 			return runner_settle(r);
 		if (status < 0)
@@ -548,7 +548,7 @@ static int move_data(struct runner *r)
 }
 
 /* Nothing is made to look whole before the whole source was read and proven. */
-static int await_source(struct runner *r)
+int runner_await_source(struct runner *r)
 {
 	struct shared *s = r->shared;
 	enum source_state state;
@@ -579,7 +579,7 @@ static int run(struct runner *r)
 	if (status == 0)
 		status = move_data(r);
 	if (status == 0)
-		status = await_source(r);
+		status = runner_await_source(r);
 	if (status == 0 && r->policy.write)
 		status = ends_finish(r);
 	return status;
@@ -618,7 +618,7 @@ static void leave(struct runner *r)
 static void *runner_main(void *arg)
 {
 	struct runner *r = arg;
-	int status = run(r);
+	int status = r->capture ? append_run(r) : run(r);
 
 	leave(r);
 	r->report.seconds = (double)(now_ms() - r->started_ms) / 1000;

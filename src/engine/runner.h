@@ -15,6 +15,7 @@
 #include "engine/lane.h"
 #include "engine/pool.h"
 #include "engine/undo.h"
+#include "format/native_write.h"
 
 #define RUNNER_SLOTS 8 /* requests in flight, a MiB each */
 #define RUNNER_OWN   6 /* buffers of a target that reads for itself */
@@ -81,6 +82,9 @@ struct runner {
 	struct lane *lane;
 	struct policy policy;
 	struct undo *undo; /* or NULL; not owned */
+	const struct capture
+		*capture;            /* or NULL; not owned: the target is an image, see append.h */
+	struct native_totals totals; /* of that image */
 	struct piece_queue queue;
 	pthread_t thread;
 	bool started;
@@ -126,6 +130,10 @@ bool runner_stopping(struct runner *r);
 /** runner_fail() - the error of a request on the target, with what is behind it: gone, full,
  * damaged */
 int runner_fail(struct runner *r, int code, uint64_t offset, const char *what);
+/** runner_next_piece() - 1 = *ret is a piece, 0 = none in time, -ENODATA = the source has ended */
+int runner_next_piece(struct runner *r, unsigned timeout_ms, struct piece **ret);
+/** runner_await_source() - until the whole source was read and proven */
+int runner_await_source(struct runner *r);
 void runner_phase(struct runner *r, enum ism_phase phase, uint64_t total);
 /** runner_drain() - wait until nothing is in flight; differences found meanwhile stay pending */
 int runner_drain(struct runner *r);
