@@ -31,6 +31,7 @@ tidy: all
 
 install: all
 	meson install -C $(BUILD) --no-rebuild
+	[ -n "$(DESTDIR)" ] || [ "$$(id -u)" -ne 0 ] || ldconfig
 
 uninstall:
 	ninja -C $(BUILD) uninstall
