@@ -7,6 +7,7 @@
 
 extern const struct verb verb_devices;
 extern const struct verb verb_erase;
+extern const struct verb verb_help;
 extern const struct verb verb_inspect;
 extern const struct verb verb_undo;
 extern const struct verb verb_verify;
