@@ -66,8 +66,8 @@ complete_words() (
 }
 
 @test "mandoc finds nothing to say about the pages" {
-	# which other pages a system has, told on stderr, is not our concern
-	mandoc -T lint "$root"/man/*.1 >"$BATS_TEST_TMPDIR/lint" 2>/dev/null || true
+	# which other pages a system has is not our concern
+	mandoc -T lint "$root"/man/*.1 2>/dev/null | grep -v 'referenced manual not found' >"$BATS_TEST_TMPDIR/lint" || true
 	diff /dev/null "$BATS_TEST_TMPDIR/lint"
 	echo '.Xx' >"$BATS_TEST_TMPDIR/bad.1"
 	run ! mandoc -T lint "$BATS_TEST_TMPDIR/bad.1"
