@@ -25,6 +25,10 @@ check:
 check-long:
 	tests/run check-long
 
+# Beside the programs it replaces; needs root. What came of it: bench/README.md.
+bench: all
+	BUILD=$(BUILD) bench/run
+
 # clang-tidy over the whole tree, settings in .clang-tidy.
 tidy: all
 	run-clang-tidy -quiet -p $(BUILD) "$(CURDIR)/src/.*\.c"
@@ -39,4 +43,4 @@ uninstall:
 clean:
 	rm -rf $(BUILD) build-gcc build-clang build-tsan build-m32
 
-.PHONY: all deps demo check check-long tidy install uninstall clean
+.PHONY: all deps demo check check-long bench tidy install uninstall clean
