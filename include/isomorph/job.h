@@ -16,12 +16,17 @@ enum ism_verb {
 	ISM_VERB_VERIFY, /* do the targets hold the source? nothing is written */
 	ISM_VERB_ERASE,  /* the signatures at both ends of the targets and of their partitions become zero */
 	ISM_VERB_UNDO,   /* source is a file that `undo` of an earlier job made */
+	ISM_VERB_CAPTURE, /* source, a disk, into a native image: the one target */
+	ISM_VERB_RESTORE, /* source, a native image, onto the targets */
 };
 
 enum ism_as {
 	ISM_AS_AUTO, /* what makes the target boot; -EOPNOTSUPP when that cannot be done */
 	ISM_AS_RAW,  /* the image's bytes as they are */
 };
+
+/** What becomes of the bytes of a target that the image leaves out */
+enum ism_unused { ISM_UNUSED_KEEP, ISM_UNUSED_DISCARD, ISM_UNUSED_ZERO };
 
 enum ism_after { ISM_AFTER_STAY, ISM_AFTER_EJECT, ISM_AFTER_POWER_OFF };
 
@@ -48,6 +53,10 @@ struct ism_job_options {
 	bool no_checksums;     /* do not look for checksums beside a URL */
 	const char *undo;      /* what is overwritten is kept in this new file */
 	enum ism_after after;
+	bool all;           /* capture: every sector, not only what is in use */
+	unsigned partition; /* capture: this partition alone; 0 = the whole disk */
+	int level;          /* capture: of compression, -7 … 19; 0 = 3 */
+	enum ism_unused unused; /* restore */
 	unsigned stall_timeout_s; /* a request that takes longer fails its target; 0 = 120 s */
 };
 
@@ -156,6 +165,8 @@ struct ism_target_report {
 	enum ism_status status; /* ISM_DONE, ISM_FAILED, ISM_DIFFERS, ISM_REFUSED, ISM_INTERRUPTED */
 	bool changed;  /* at least one byte was written */
 	bool verified; /* read back past the cache, and equal */
+	uint64_t file_size;    /* capture: bytes of the image */
+	char fingerprint[65];  /* capture: SHA-256 of its manifest, hex digits; "" = none */
 	const char *read_back; /* "direct", "dropped" (from the page cache first), "none" */
 	uint64_t written;  /* bytes */
 	uint64_t equal;    /* bytes found equal and left alone */

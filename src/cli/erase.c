@@ -24,9 +24,9 @@ const struct verb verb_erase = {
 	.usage = "[OPTION]… DEVICE",
 	.summary = "wipe the signatures of tables and file systems from a disk",
 	.help = "The first and last MiB of the disk, and of each of its partitions, become zero, "
-	        "and are read back. The\n"
+		"and are read back. The\n"
 		"rest of the old data stays until it is overwritten: this is no way to destroy "
-	        "secrets.",
+		"secrets.",
 	.takes = takes,
 	.run = erase_run,
 };

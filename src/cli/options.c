@@ -14,6 +14,11 @@ static const struct option_text {
 	const char *arg; /* NULL = takes none */
 	const char *text;
 } options[] = {
+	{ OPT_ALL, "all", 0, NULL, "every sector, not only what file systems say is in use" },
+	{ OPT_PARTITION, "partition", 0, "N", "partition N alone" },
+	{ OPT_LEVEL, "level", 0, "N", "how hard to compress, 1 to 19 (3)" },
+	{ OPT_UNUSED, "unused", 0, "HOW",
+	  "what was not in use: keep (old data stays), discard or zero" },
 	{ OPT_AS, "as", 0, "KIND", "how: 'raw' copies the bytes as they are" },
 	{ OPT_BMAP, "bmap", 0, "FILE",
 	  "only the ranges that FILE maps are written, their checksums checked" },
@@ -113,6 +118,27 @@ static int progress_arg(const struct verb *verb, const char *text, enum progress
 	return usage_error(verb, "--progress is auto, plain, json or none, not '%s'", text);
 }
 
+static int level_arg(const struct verb *verb, const char *text, int *ret)
+{
+	unsigned level = 0;
+	int status = number_arg(verb, "level", text, 19, &level);
+
+	*ret = (int)level;
+	return status;
+}
+
+static int unused_arg(const struct verb *verb, const char *text, enum ism_unused *ret)
+{
+	static const char *const words[] = { "keep", "discard", "zero" };
+
+	for (size_t i = 0; i < 3; i++)
+		if (strcmp(text, words[i]) == 0) {
+			*ret = (enum ism_unused)i;
+			return -1;
+		}
+	return usage_error(verb, "--unused is keep, discard or zero, not '%s'", text);
+}
+
 static int as_arg(const struct verb *verb, const char *text, enum ism_as *ret)
 {
 	if (strcmp(text, "raw") == 0)
@@ -128,6 +154,8 @@ static int as_arg(const struct verb *verb, const char *text, enum ism_as *ret)
 static bool *flag_of(struct cli_options *o, int id)
 {
 	switch (id) {
+	case OPT_ALL:
+		return &o->job.all;
 	case OPT_NO_BMAP:
 		return &o->job.open.no_bmap;
 	case OPT_NO_CHECKSUMS:
@@ -210,6 +238,12 @@ static int take_option(const struct verb *verb, struct cli_options *o, int id, c
 		return -1;
 	case OPT_PROGRESS:
 		return progress_arg(verb, arg, &o->progress);
+	case OPT_PARTITION:
+		return number_arg(verb, "partition", arg, 65536, &o->job.partition);
+	case OPT_LEVEL:
+		return level_arg(verb, arg, &o->job.level);
+	case OPT_UNUSED:
+		return unused_arg(verb, arg, &o->job.unused);
 	case OPT_STALL_TIMEOUT:
 		return number_arg(verb, "stall-timeout", arg, 86400, &o->job.stall_timeout_s);
 	case OPT_THREADS:

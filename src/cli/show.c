@@ -26,7 +26,10 @@ static void show_target(const struct ism_plan *plan, const struct ism_plan_targe
 	char size[24];
 
 	if (t->is_new) {
-		fprintf(stderr, "  to    %s (a new file)\n", t->path);
+		fprintf(stderr,
+		        t->is_file && strcmp(t->ref, "-") == 0 ? "  to    %s\n"
+		                                               : "  to    %s (a new file)\n",
+		        t->path);
 		return;
 	}
 	if (t->is_file) {
@@ -50,10 +53,9 @@ static void show_target(const struct ism_plan *plan, const struct ism_plan_targe
 void show_plan(const struct ism_plan *plan)
 {
 	static const char *const words[] = {
-		[ISM_VERB_WRITE] = "Write",
-		[ISM_VERB_VERIFY] = "Verify",
-		[ISM_VERB_ERASE] = "Erase",
-		[ISM_VERB_UNDO] = "Undo",
+		[ISM_VERB_WRITE] = "Write",     [ISM_VERB_VERIFY] = "Verify",
+		[ISM_VERB_ERASE] = "Erase",     [ISM_VERB_UNDO] = "Undo",
+		[ISM_VERB_CAPTURE] = "Capture", [ISM_VERB_RESTORE] = "Restore",
 	};
 	char size[24];
 
@@ -111,6 +113,13 @@ static void show_done(const struct cli_options *o, const struct ism_plan *plan,
 		say(o, "%s is again what it was before%s%s", t->path,
 		    t->verified ? ", verified by reading it back" : "", gone);
 		break;
+	case ISM_VERB_CAPTURE:
+		say(o, "%s holds %s: %s in %s%s", t->path, source, size,
+		    text_size(left, t->file_size),
+		    t->verified ? ", verified by reading it back" : ", NOT verified");
+		say(o, "fingerprint %s", t->fingerprint);
+		break;
+	case ISM_VERB_RESTORE:
 	case ISM_VERB_WRITE:
 		say(o, "%s holds %s: %s%s%s%s%s%s", t->path, source, size,
 		    t->equal ? ", of which " : "", t->equal ? left : "",
@@ -142,7 +151,8 @@ void show_report(const struct cli_options *o, const struct ism_plan *plan,
 		if (plan->verb == ISM_VERB_VERIFY)
 			continue;
 		fprintf(stderr, "%s is %s\n", t->path, t->state);
-		if (t->changed && plan->verb == ISM_VERB_WRITE && !p->is_new)
+		if (t->changed &&
+		    (plan->verb == ISM_VERB_WRITE || plan->verb == ISM_VERB_RESTORE) && !p->is_new)
 			fprintf(stderr, "to go on: the same command with --delta\n");
 	}
 }

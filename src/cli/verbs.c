@@ -5,8 +5,8 @@
 #include "verbs.h"
 
 const struct verb *const verbs[] = {
-	&verb_devices, &verb_write,   &verb_verify, &verb_erase,
-	&verb_undo,    &verb_inspect, &verb_help,   NULL,
+	&verb_devices, &verb_write, &verb_capture, &verb_restore, &verb_verify,
+	&verb_erase,   &verb_undo,  &verb_inspect, &verb_help,    NULL,
 };
 
 const struct verb *verb_find(const char *name)

@@ -6,9 +6,11 @@
 #include "cli.h"
 
 extern const struct verb verb_devices;
+extern const struct verb verb_capture;
 extern const struct verb verb_erase;
 extern const struct verb verb_help;
 extern const struct verb verb_inspect;
+extern const struct verb verb_restore;
 extern const struct verb verb_undo;
 extern const struct verb verb_verify;
 extern const struct verb verb_write;

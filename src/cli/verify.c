@@ -25,9 +25,9 @@ const struct verb verb_verify = {
 	.usage = "[OPTION]… IMAGE DEVICE…",
 	.summary = "does a disk hold exactly what an image says?",
 	.help = "Reads both and compares; nothing is written. Exit status 0: equal; 3: they "
-	        "differ, and the first byte\n"
+		"differ, and the first byte\n"
 		"that does is named. A longer DEVICE is no difference; parts that IMAGE leaves out "
-	        "are not compared.",
+		"are not compared.",
 	.takes = takes,
 	.run = verify_run,
 };

@@ -60,11 +60,11 @@ const struct verb verb_write = {
 	.usage = "[OPTION]… IMAGE TARGET…",
 	.summary = "write an ISO or disk image to sticks, cards, disks or files",
 	.help = "IMAGE: a file (raw, gz, xz, bz2, zst, lz4, zip, split), a disk, an http(s) "
-	        "address, or - for standard\n"
+		"address, or - for standard\n"
 		"input. TARGET: a disk (/dev/sdX, a by-id path, serial=…) or a file. What was "
-	        "written is read back\n"
+		"written is read back\n"
 		"past the page cache and compared; until that is done the target does not look "
-	        "whole.",
+		"whole.",
 	.takes = takes,
 	.run = write_run,
 };

@@ -67,6 +67,11 @@ int target_check(const struct target *t, const struct guard_request *rq, char **
                  struct ism_error *err);
 
 /**
+ * source_check() - may it be read as a source? Refused while a file system on it is mounted for writing, or swap is on
+ */
+int source_check(const struct target *t, struct ism_error *err);
+
+/**
  * target_open() - check again, unmount what may be unmounted, lock, open exclusively, prove the
  * identity
  * @ret: writable medium, O_DIRECT where it can be; it holds flock(LOCK_EX) on the whole disk until

@@ -140,6 +140,8 @@ enum cursor_result cursor_next(struct cursor *c, struct pool *pool, unsigned tim
 		result = find_extent(c, err);
 		if (result != CURSOR_PIECE)
 			return result;
+		if (c->extent.kind == ISM_EXTENT_UNUSED && c->zero_unused)
+			c->extent.kind = ISM_EXTENT_ZERO;
 		if (c->extent.kind != ISM_EXTENT_UNUSED && c->extent.kind != ISM_EXTENT_SKIPPED)
 			break;
 		uint64_t end = c->extent.offset + c->extent.len;

@@ -15,6 +15,7 @@
  */
 struct cursor {
 	struct medium *source;
+	bool zero_unused; /* what the source leaves out comes as zeros */
 	uint64_t offset;
 	struct ism_extent extent;
 	uint64_t unused;

@@ -2,7 +2,9 @@
 /* A job before it runs: options checked, source opened, targets resolved and guarded, the plan
  * made. */
 #include "boot/media.h"
+#include "engine/capture.h"
 #include "engine/job.h"
+#include "format/native_read.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -73,6 +75,10 @@ static int open_source(struct ism_job *job, struct ism_error *err)
 		return r;
 	if (job->options.verb == ISM_VERB_UNDO && !undo_index_of(job->source))
 		return ism_error_usage(err, job->options.source, "is not an undo file");
+	if (job->options.verb == ISM_VERB_RESTORE && !native_image_of(job->source)) {
+		ism_error_usage(err, job->source->name, "is no isomorph image");
+		return ism_error_hint(err, "other images are written: isomorph write IMAGE TARGET");
+	}
 	if (job->options.verb != ISM_VERB_UNDO && undo_index_of(job->source)) {
 		ism_error_usage(err, job->options.source, "is an undo file, not an image");
 		return ism_error_hint(err, "use: isomorph undo %s TARGET", job->options.source);
@@ -89,7 +95,7 @@ static int look_at_image(struct ism_job *job, struct ism_error *err)
 	size_t len = 0;
 	int r;
 
-	if (job->options.verb != ISM_VERB_WRITE)
+	if (job->options.verb != ISM_VERB_WRITE && job->options.verb != ISM_VERB_RESTORE)
 		return 0;
 	if (!head)
 		return ism_error_oom(err);
@@ -99,12 +105,13 @@ static int look_at_image(struct ism_job *job, struct ism_error *err)
 		                 job->source->forward ? NULL : job->source, &facts, err);
 	if (r == 0)
 		r = media_advice(&facts, &advice, err);
-	if (r == 0 && job->options.as == ISM_AS_AUTO)
+	if (r == 0 && job->options.verb == ISM_VERB_WRITE && job->options.as == ISM_AS_AUTO)
 		r = media_check_raw(&facts, job->source->name, err);
 	if (r < 0)
 		return r;
-	job->kind = take(advice.why);
-	for (size_t i = 0; i < advice.n_warnings; i++)
+	if (job->options.verb == ISM_VERB_WRITE)
+		job->kind = take(advice.why);
+	for (size_t i = 0; i < advice.n_warnings && job->options.verb == ISM_VERB_WRITE; i++)
 		job_note(job, "%s", advice.warnings[i]);
 	if (facts.iso.present && job->options.as == ISM_AS_AUTO)
 		job->image_volume_size = facts.iso.volume_size;
@@ -171,7 +178,8 @@ static void fill_guard(struct ism_job *job)
 		                             .keep = job->keep,
 		                             .replace_members = o->replace_members };
 	job->guard.sector_size = job->image_sector_size;
-	if (job->source->size != ISM_SIZE_UNKNOWN && o->verb != ISM_VERB_ERASE)
+	if (job->source->size != ISM_SIZE_UNKNOWN && o->verb != ISM_VERB_ERASE &&
+	    o->verb != ISM_VERB_CAPTURE)
 		job->guard.need = job->source->size;
 }
 
@@ -202,13 +210,19 @@ static int resolve_targets(struct ism_job *job, struct ism_error *err)
 	return 0;
 }
 
+static bool is_stdout(const struct target *t)
+{
+	return strcmp(t->ref, "-") == 0;
+}
+
 static int check_targets(struct ism_job *job, struct ism_error *err)
 {
 	for (size_t i = 0; i < job->n_targets; i++) {
 		struct job_target *t = &job->targets[i];
 		struct ism_plan_target *p = &job->plan_targets[i];
-		int r = is_writing(job) ? target_check(t->target, &job->guard, &t->warnings, err)
-		                        : 0;
+		int r = is_writing(job) && !is_stdout(t->target)
+		                ? target_check(t->target, &job->guard, &t->warnings, err)
+		                : 0;
 
 		if (r < 0)
 			return r;
@@ -216,7 +230,7 @@ static int check_targets(struct ism_job *job, struct ism_error *err)
 			                       .path = t->target->path,
 			                       .device = &t->target->device,
 			                       .is_file = t->target->is_file,
-			                       .is_new = t->target->is_new,
+			                       .is_new = t->target->is_new || is_stdout(t->target),
 			                       .is_partition = t->target->is_partition,
 			                       .size = t->target->size,
 			                       .warnings = t->warnings };
@@ -246,6 +260,23 @@ static int check_undo(struct ism_job *job, struct ism_error *err)
 	return r < 0 ? r : undo_check(job->source, target, err);
 }
 
+/* What the image leaves out, and what becomes of that on the targets. */
+static void note_unused(struct ism_job *job)
+{
+	static const char *const words[] = {
+		[ISM_UNUSED_KEEP] = "old data stays there",
+		[ISM_UNUSED_DISCARD] = "discarded on the target",
+		[ISM_UNUSED_ZERO] = "it becomes zero on the target",
+	};
+	uint64_t size = job->source->size, mapped = job->plan.mapped;
+
+	if (!native_image_of(job->source) || mapped >= size)
+		return;
+	job_note(job, "%llu of %llu bytes were not in use and are not in the image: %s",
+	         (unsigned long long)(size - mapped), (unsigned long long)size,
+	         words[job->options.unused]);
+}
+
 static void note_policy(struct ism_job *job)
 {
 	const struct ism_job_options *o = &job->options;
@@ -272,6 +303,8 @@ static void note_policy(struct ism_job *job)
 			         "for its last MiB, which %s",
 			         t->path, o->keep_tail ? "stays too" : "becomes zero");
 	}
+	if (o->verb == ISM_VERB_RESTORE || o->verb == ISM_VERB_WRITE)
+		note_unused(job);
 	if (o->no_verify)
 		job_note(job, "nothing will be read back: whether it was stored will not be known");
 	if (job->plan.bmap)
@@ -326,7 +359,8 @@ static struct ism_job *job_alloc(const struct ism_job_options *options)
 
 static int plan(struct ism_job *job, struct ism_error *err)
 {
-	int r = resolve_targets(job, err);
+	int r = job->options.verb == ISM_VERB_CAPTURE ? capture_resolve(job, err)
+	                                              : resolve_targets(job, err);
 
 	if (r == 0)
 		r = proof_prepare(job, err);
@@ -339,12 +373,16 @@ static int plan(struct ism_job *job, struct ism_error *err)
 	if (r < 0)
 		return r;
 	fill_guard(job);
-	r = check_targets(job, err);
+	if (job->options.verb == ISM_VERB_CAPTURE)
+		r = capture_plan(job, err);
+	if (r == 0)
+		r = check_targets(job, err);
 	if (r == 0 && job->options.verb == ISM_VERB_UNDO)
 		r = check_undo(job, err);
 	if (r < 0)
 		return r;
 	job->shared.source = job->source;
+	job->shared.unused = job->options.unused;
 	fill_plan(job);
 	return 0;
 }
@@ -412,6 +450,7 @@ struct ism_job *ism_job_free(struct ism_job *job)
 	free(job->plan_targets);
 	free(job->target_reports);
 	medium_close(job->source);
+	capture_clear(job);
 	proof_clear(&job->proof);
 	source_facts_clear(&job->facts);
 	pool_free(job->shared.pool);

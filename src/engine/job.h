@@ -9,6 +9,7 @@
 #include <isomorph/job.h>
 
 #include "base/hash.h"
+#include "engine/append.h"
 #include "engine/runner.h"
 #include "engine/undo.h"
 #include "format/format.h"
@@ -47,6 +48,8 @@ struct ism_job {
 	struct ism_job_options options;
 	struct shared shared;
 	struct medium *source;
+	struct medium *base; /* what a captured partition is a slice of, or NULL */
+	struct capture capture;
 	struct source_facts facts;
 	struct proof proof;
 	struct guard_request guard;

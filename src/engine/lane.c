@@ -42,12 +42,12 @@ struct lane *lane_free(struct lane *lane)
 
 unsigned lane_in_flight(const struct lane *lane)
 {
-	return lane->in_flight;
+	return lane ? lane->in_flight : 0;
 }
 
 uint64_t lane_busy_since(const struct lane *lane)
 {
-	return atomic_load(&lane->busy_since);
+	return lane ? atomic_load(&lane->busy_since) : 0;
 }
 
 bool lane_fits(const struct lane *lane, const void *buf, size_t len, uint64_t offset)

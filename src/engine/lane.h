@@ -32,6 +32,7 @@ struct lane;
 struct lane *lane_new(struct medium *m, unsigned depth);
 /** lane_free() - only when nothing is in flight */
 struct lane *lane_free(struct lane *lane);
+/** lane_in_flight() - 0 for NULL */
 unsigned lane_in_flight(const struct lane *lane);
 /** lane_fits() - this request can go in parallel: it is aligned for the medium */
 bool lane_fits(const struct lane *lane, const void *buf, size_t len, uint64_t offset);

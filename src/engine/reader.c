@@ -82,6 +82,7 @@ static int read_source(struct ism_job *job, struct ism_error *err)
 	struct cursor *c = &job->cursor;
 
 	c->source = job->source;
+	c->zero_unused = job->shared.unused == ISM_UNUSED_ZERO;
 	for (;;) {
 		struct piece *piece = NULL;
 		enum cursor_result result;

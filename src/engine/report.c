@@ -23,10 +23,9 @@ const char *ism_phase_name(enum ism_phase phase)
 static const char *verb_name(enum ism_verb verb)
 {
 	static const char *const names[] = {
-		[ISM_VERB_WRITE] = "write",
-		[ISM_VERB_VERIFY] = "verify",
-		[ISM_VERB_ERASE] = "erase",
-		[ISM_VERB_UNDO] = "undo",
+		[ISM_VERB_WRITE] = "write",     [ISM_VERB_VERIFY] = "verify",
+		[ISM_VERB_ERASE] = "erase",     [ISM_VERB_UNDO] = "undo",
+		[ISM_VERB_CAPTURE] = "capture", [ISM_VERB_RESTORE] = "restore",
 	};
 
 	return (size_t)verb < ARRAY_LEN(names) ? names[verb] : "unknown";

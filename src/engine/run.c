@@ -45,6 +45,8 @@ static int open_target(struct ism_job *job, struct job_target *t, struct medium 
 	_free_ char *faults = faulty_spec_for(t->target->path);
 	int r;
 
+	if (job->options.verb == ISM_VERB_CAPTURE && !t->target->is_new)
+		return 0; /* standard output */
 	if (job->options.verb == ISM_VERB_VERIFY) {
 		const char *how;
 
@@ -69,7 +71,7 @@ static void set_policy(struct ism_job *job, struct job_target *t)
 
 	p->write = o->verb != ISM_VERB_VERIFY;
 	p->compare = !p->write || ((o->delta || o->undo) && !t->target->is_new);
-	p->verify = p->write && !o->no_verify;
+	p->verify = p->write && !o->no_verify && t->runner->medium;
 	p->keep_tail = o->keep_tail;
 	if (undo) /* the tail is put back only if it was kept */
 		p->keep_tail = !undo_covers(
@@ -95,6 +97,10 @@ static int start_target(struct ism_job *job, struct job_target *t, struct ism_er
 	if (status < 0)
 		return status;
 	set_policy(job, t);
+	if (job->options.verb == ISM_VERB_CAPTURE) {
+		r->capture = &job->capture;
+		return runner_start(r, err);
+	}
 	if (t->target->is_new && job->source->size != ISM_SIZE_UNKNOWN)
 		status = r->medium->ops->resize(r->medium, job->source->size, err);
 	if (status == 0 && job->options.undo) {

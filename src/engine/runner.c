@@ -14,6 +14,7 @@
 #define TRIES        3
 #define TRY_PAUSE_US 100000
 #define TRY_STEP     (64 * KIB)
+#define DISCARD_UNIT MIB  /* larger than the granularity of devices */
 #define DRAIN_MS     1200 /* how long a stopped runner waits for what is in flight */
 
 static const _Alignas(MEDIUM_BUFFER_ALIGN) uint8_t zeros[PIECE_LEN];
@@ -44,7 +45,7 @@ int runner_fail(struct runner *r, int code, uint64_t offset, const char *what)
 		ism_error_set(err, code, path, offset, "stopped");
 		return code;
 	}
-	if (target_gone(r->target, r->medium)) {
+	if (r->medium && target_gone(r->target, r->medium)) {
 		ism_error_set(err, -ENODEV, path, offset, "cannot %s: the device is gone", what);
 		return ism_error_hint(err, "plug it in again and repeat the command with --delta");
 	}
@@ -462,7 +463,9 @@ static int start_own_pace(struct runner *r)
 	r->own_pool = pool_new(RUNNER_OWN);
 	if (!r->own_pool)
 		return ism_error_oom(&r->report.error);
-	r->cursor = (struct cursor){ .source = r->shared->source, .offset = r->next_offset };
+	r->cursor = (struct cursor){ .source = r->shared->source,
+		                     .zero_unused = r->shared->unused == ISM_UNUSED_ZERO,
+		                     .offset = r->next_offset };
 	r->own_pace = true;
 	return 0;
 }
@@ -568,6 +571,30 @@ int runner_await_source(struct runner *r)
 	                     "not finished, because of the image");
 }
 
+/* What the image leaves out is given back to the device, before anything is written; never relied
+ * on for content. */
+static int discard_unused(struct runner *r)
+{
+	struct medium *source = r->shared->source;
+	struct ism_extent e;
+
+	for (uint64_t at = 0; at < source->size && source->size != ISM_SIZE_UNKNOWN;
+	     at = e.offset + e.len) {
+		uint64_t from, to;
+		int status = medium_next_extent(source, at, &e, &r->report.error);
+
+		if (status < 0)
+			return status;
+		from = round_up_u64(e.offset, DISCARD_UNIT);
+		to = round_down_u64(e.offset + e.len, DISCARD_UNIT);
+		if (e.kind == ISM_EXTENT_UNUSED && from < to)
+			medium_discard(r->medium, from, to - from, NULL);
+		if (runner_stopping(r))
+			return runner_fail(r, stop_code(r), at, "go on");
+	}
+	return 0;
+}
+
 static int run(struct runner *r)
 {
 	int status = 0;
@@ -576,6 +603,8 @@ static int run(struct runner *r)
 		status = probe_capacity(r);
 	if (status == 0 && r->policy.write && !r->policy.compare)
 		status = ends_wipe(r);
+	if (status == 0 && r->policy.write && r->shared->unused == ISM_UNUSED_DISCARD)
+		status = discard_unused(r);
 	if (status == 0)
 		status = move_data(r);
 	if (status == 0)
@@ -631,15 +660,22 @@ static void *runner_main(void *arg)
 	return NULL;
 }
 
-int runner_start(struct runner *r, struct ism_error *err)
+static int prepare_lane(struct runner *r, struct ism_error *err)
 {
 	unsigned depth = r->medium->depth ? r->medium->depth : RUNNER_SLOTS;
 
 	r->n_slots = MIN(depth, (unsigned)RUNNER_SLOTS);
 	r->lane = lane_new(r->medium, r->n_slots + 1);
-	r->started_ms = now_ms();
 	r->tail_start = r->medium->size > HEAD_LEN ? r->medium->size - HEAD_LEN : 0;
-	if (!r->lane || queue_init(&r->queue) < 0)
+	return r->lane ? 0 : ism_error_oom(err);
+}
+
+int runner_start(struct runner *r, struct ism_error *err)
+{
+	r->started_ms = now_ms();
+	if (!r->capture && prepare_lane(r, err) < 0)
+		return -ENOMEM;
+	if (queue_init(&r->queue) < 0)
 		return ism_error_oom(err);
 	if (pthread_create(&r->thread, NULL, runner_main, r) != 0)
 		return ism_error_set(err, -EAGAIN, NULL, ISM_NO_OFFSET, "cannot start a thread");

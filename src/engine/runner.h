@@ -39,6 +39,7 @@ enum source_state { SOURCE_READING, SOURCE_PROVEN, SOURCE_FAILED };
 struct shared {
 	struct medium *source;
 	struct pool *pool;
+	enum ism_unused unused; /* what becomes of what the source leaves out */
 	atomic_bool stop;
 	/* Reads [offset, offset + len) of the source once more, for a diagnosis; false when it
 	 * cannot be had. */

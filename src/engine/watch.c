@@ -2,6 +2,7 @@
 /* Watches the targets of a running job: stalls, wishes to stop, what became of each; and tells of
  * it. */
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -77,6 +78,12 @@ void job_report_target(struct ism_job *job, struct job_target *t, size_t i)
 			} else {
 				ism_error_canceled(&report->error);
 			}
+		}
+		if (r->capture && report->error.code == 0) {
+			report->file_size = r->totals.file_size;
+			for (int k = 0; k < 32; k++)
+				sprintf(report->fingerprint + 2 * k, "%02x",
+				        r->totals.fingerprint[k]);
 		}
 		report->written = atomic_load(&r->written);
 		report->equal = atomic_load(&r->equal);
