@@ -21,7 +21,7 @@ static const struct option_text {
 	  "what was not in use: keep (old data stays), discard or zero" },
 	{ OPT_AS, "as", 0, "KIND", "how: 'raw' copies the bytes as they are" },
 	{ OPT_BMAP, "bmap", 0, "FILE",
-	  "only the ranges that FILE maps are written, their checksums checked" },
+	  "only the ranges that FILE maps count, and their checksums are checked" },
 	{ OPT_NO_BMAP, "no-bmap", 0, NULL, "do not use the .bmap that lies beside the image" },
 	{ OPT_SHA256, "sha256", 0, "HEX", "the image must have this SHA-256" },
 	{ OPT_CHECKSUMS, "checksums", 0, "FILE", "the image must be as FILE (SHA256SUMS, …) says" },

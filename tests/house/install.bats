@@ -26,6 +26,9 @@ setup_file() {
 	done
 	diff <(cd "$root/man" && ls isomorph*.1) <(ls "$DEST$PREFIX/share/man/man1")
 	[ -s "$PC/isomorph.pc" ]
+	# the program finds its library under any prefix
+	path=$(readelf -d "$DEST$PREFIX/bin/isomorph" | sed -n 's/.*R.*PATH.*\[\(.*\)\]/\1/p')
+	[ "$DEST$path/pkgconfig" = "$PC" ]
 }
 
 @test "version.h, meson and the program agree on the version" {
