@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Plan and report in words. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -151,7 +152,7 @@ void show_report(const struct cli_options *o, const struct ism_plan *plan,
 		if (plan->verb == ISM_VERB_VERIFY)
 			continue;
 		fprintf(stderr, "%s is %s\n", t->path, t->state);
-		if (t->changed &&
+		if (t->changed && t->error.code != -ENOSPC &&
 		    (plan->verb == ISM_VERB_WRITE || plan->verb == ISM_VERB_RESTORE) && !p->is_new)
 			fprintf(stderr, "to go on: the same command with --delta\n");
 	}

@@ -3,6 +3,7 @@
 #include "engine/pool.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "medium/medium.h"
@@ -136,6 +137,23 @@ struct piece *piece_zero(uint64_t offset, size_t len)
 	return piece;
 }
 
+struct piece *piece_copy(const struct piece *piece)
+{
+	struct piece *copy = piece_zero(piece->offset, piece->len);
+
+	if (!copy || !piece->data)
+		return copy;
+	copy->data = medium_buffer(piece->len);
+	if (!copy->data) {
+		free(copy);
+		return NULL;
+	}
+	memcpy(copy->data, piece->data, piece->len);
+	copy->kind = piece->kind;
+	copy->digest = piece->digest;
+	return copy;
+}
+
 struct piece *piece_ref(struct piece *piece)
 {
 	atomic_fetch_add(&piece->refs, 1);
@@ -150,6 +168,7 @@ void piece_put(struct piece *piece)
 		return;
 	pool = piece->pool;
 	if (!pool) {
+		free(piece->data);
 		free(piece);
 		return;
 	}

@@ -230,6 +230,7 @@ enum ism_status ism_job_run(struct ism_job *job, const struct ism_observer *obse
 	if (proof_check_file(job, observer, &job->report.error) == 0) {
 		start_all(job);
 		job_watch(job, observer);
+		atomic_store(&job->shared.stop, true); /* nobody needs the rest of the source */
 		join_all(job);
 		release_targets(job);
 	}

@@ -397,18 +397,28 @@ int runner_flush(struct runner *r)
 	return runner_io(r, LANE_FLUSH, NULL, 0, 0);
 }
 
+/* Keep the piece to the end, not its buffer: an image may be in many small pieces there. The
+ * reference is taken over. */
 static int hold(struct piece ***list, size_t *n, size_t *cap, struct piece *piece)
 {
-	if (*n == *cap) {
+	struct piece *copy = piece_copy(piece);
+
+	if (copy && *n == *cap) {
 		size_t more = *cap ? *cap * 2 : 8;
 		struct piece **bigger = realloc(*list, more * sizeof(*bigger));
 
-		if (!bigger)
-			return -ENOMEM;
-		*list = bigger;
-		*cap = more;
+		if (bigger) {
+			*list = bigger;
+			*cap = more;
+		}
 	}
-	(*list)[(*n)++] = piece;
+	if (!copy || *n == *cap) {
+		piece_put(copy);
+		return -ENOMEM;
+	}
+	copy->digest = piece->digest;
+	(*list)[(*n)++] = copy;
+	piece_put(piece);
 	return 0;
 }
 
