@@ -244,7 +244,7 @@ static json_t *text(const char *s)
 
 static json_t *part_json(const struct survey_part *p)
 {
-	return json_pack("{s:i, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:s, s:b}", "number",
+	return json_pack("{s:i, s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:I, s:s, s:b}", "number",
 	                 (int)p->number, "offset", (json_int_t)p->offset, "size",
 	                 (json_int_t)p->size, "type", text(p->type), "name", text(p->name),
 	                 "content", text(p->content), "label", text(p->fs.label), "used",
