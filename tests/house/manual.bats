@@ -88,7 +88,8 @@ complete_words() (
 	cd "$root"
 	for page in README.md HACKING.md doc/*.md doc/guide/*.md; do
 		for link in $(grep -oE '\]\([^)# ]+' "$page" | cut -c3- | grep -v '://'); do
-			[ -e "$(dirname "$page")/$link" ] || {
+			# made by the long run
+			[ "$link" = check-long.md ] || [ -e "$(dirname "$page")/$link" ] || {
 				echo "$page: $link"
 				false
 			}

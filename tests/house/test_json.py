@@ -15,7 +15,7 @@ MIB = 1 << 20
 
 
 def documented():
-    """{heading: keys of its table}, headings with what stands above them: "write, verify, erase, undo/plan"."""
+    """{heading: keys of its table}, headings with what stands above them: "write, capture, restore, verify, erase, undo/plan"."""
     tables, chapter, heading = {}, '', ''
     with open(os.path.join(ROOT, 'doc', 'json.md'), encoding='utf-8') as f:
         for line in f:
@@ -80,13 +80,15 @@ class Json(unittest.TestCase):
         self.assertEqual(set(value), self.tables[name], name)
 
     def job(self, name, value):
-        self.same('write, verify, erase, undo/' + name, value)
+        self.same('write, capture, restore, verify, erase, undo/' + name, value)
 
     def test_report(self):
         image, target = self.file('image', os.urandom(3 * MIB)), self.file('target', bytes(4 * MIB))
-        for args in (('write', '--undo', os.path.join(self.dir.name, 'u'), image, target), ('verify', image, target),
-                     ('undo', os.path.join(self.dir.name, 'u'), target), ('erase', target)):
-            doc = self.run_json(args[0], '--json', *(['--yes'] if args[0] != 'verify' else []), *args[1:])
+        native, undo = (os.path.join(self.dir.name, name) for name in ('native', 'undo'))
+        other = self.file('other', bytes(4 * MIB))
+        for args in (('capture', image, native), ('restore', native, other), ('write', '--undo', undo, image, target),
+                     ('verify', image, target), ('undo', undo, target), ('erase', target)):
+            doc = self.run_json(args[0], '--json', *([] if args[0] in ('verify', 'capture') else ['--yes']), *args[1:])
             self.job('report', doc)
             self.job('plan', doc['plan'])
             self.job('plan target', doc['plan']['targets'][0])
