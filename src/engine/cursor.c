@@ -97,7 +97,7 @@ static enum cursor_result read_piece(struct cursor *c, struct piece *piece, stru
 	size_t got = 0;
 	int r = medium_read(source, piece->data, piece->len, piece->offset, &got, err);
 
-	if (r < 0 && is_bad_sector(r) && !source->forward && source->fd >= 0) {
+	if (r < 0 && is_bad_sector(r) && !source->forward) {
 		ism_error_clear(err);
 		r = read_around(c, piece, piece->len, piece->offset, err);
 		got = piece->len;
