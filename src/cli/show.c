@@ -129,6 +129,16 @@ static void show_done(const struct cli_options *o, const struct ism_plan *plan,
 	}
 }
 
+/* --verbose: the figures of one target. */
+static void show_figures(const struct ism_target_report *t)
+{
+	char written[24], equal[24], unused[24];
+
+	fprintf(stderr, "%s: %s written, %s equal, %s left out, read back: %s, %.1f seconds\n",
+	        t->path, text_size(written, t->written), text_size(equal, t->equal),
+	        text_size(unused, t->unused), t->read_back ? t->read_back : "none", t->seconds);
+}
+
 void show_report(const struct cli_options *o, const struct ism_plan *plan,
                  const struct ism_report *report)
 {
@@ -142,6 +152,8 @@ void show_report(const struct cli_options *o, const struct ism_plan *plan,
 		const struct ism_target_report *t = &report->targets[i];
 		const struct ism_plan_target *p = &plan->targets[i];
 
+		if (o->verbose && !o->quiet)
+			show_figures(t);
 		if (t->status == ISM_DONE) {
 			show_done(o, plan, report, t, !p->is_file && !p->device->fixed);
 			continue;

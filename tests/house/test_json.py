@@ -115,6 +115,13 @@ class Json(unittest.TestCase):
         self.assertEqual(set(doc), {'version', 'verb', 'error', 'exit'})
         self.job('error', doc['error'])
 
+    def test_capture_destroys_no_image(self):
+        image, old = self.file('image', os.urandom(MIB)), self.file('old', b'an older image')
+        doc = self.run_json('capture', '--json', image, old, status=5)
+        self.job('error', doc['error'])
+        with open(old, 'rb') as f:
+            self.assertEqual(f.read(), b'an older image')
+
     def test_progress(self):
         image, target = self.file('image', os.urandom(4 * MIB)), self.file('target', bytes(4 * MIB))
         self.run_json('write', '--json', '--yes', '--progress=json', image, target,
