@@ -14,9 +14,8 @@ setup() {
 
 @test "--verbose tells what was written, equal, left out, and how it was read back" {
 	run -0 "$isomorph" write --yes --verbose --delta image target
-	# the ends are written whenever anything is; of the rest only the MiB that differs
-	[[ $output == *"/target: 3.0 MiB written, 0 bytes equal, 0 bytes left out, read back: "* ||
-		$output == *"/target: 2.0 MiB written, 1.0 MiB equal, 0 bytes left out, read back: "* ]]
+	# both ends are written whenever anything is
+	[[ $output == *"/target: 2.0 MiB written, 1.0 MiB equal, 0 bytes left out, read back: "* ]]
 	run -0 "$isomorph" verify -v image target
 	[[ $output == *"/target: 0 bytes written, 3.0 MiB equal, 0 bytes left out, read back: d"* ]]
 }
