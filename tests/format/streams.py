@@ -11,7 +11,7 @@ import tempfile
 import zlib
 
 SOURCE_CAT = os.path.abspath(sys.argv[1])
-BOMB_MIB = int(os.environ.get("N", "400"))
+BOMB_MIB = int(os.environ.get("N") or "400")
 MEMORY_MIB = 96
 
 
