@@ -5,5 +5,7 @@
 #include <stddef.h>
 
 const struct fs_driver *const fs_map_drivers[] = {
+	&fs_driver_ext,
+	&fs_driver_swap,
 	NULL,
 };
