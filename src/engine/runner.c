@@ -36,6 +36,14 @@ void runner_phase(struct runner *r, enum ism_phase phase, uint64_t total)
 	atomic_store(&r->phase, (int)phase);
 }
 
+/* The kernel's word for it comes before the size becomes zero. */
+static bool is_gone(struct runner *r, int code)
+{
+	if (code == -ENODEV || code == -ENXIO || code == -ENOMEDIUM)
+		return true;
+	return r->medium && target_gone(r->target, r->medium);
+}
+
 int runner_fail(struct runner *r, int code, uint64_t offset, const char *what)
 {
 	struct ism_error *err = &r->report.error;
@@ -45,7 +53,7 @@ int runner_fail(struct runner *r, int code, uint64_t offset, const char *what)
 		ism_error_set(err, code, path, offset, "stopped");
 		return code;
 	}
-	if (r->medium && target_gone(r->target, r->medium)) {
+	if (is_gone(r, code)) {
 		ism_error_set(err, -ENODEV, path, offset, "cannot %s: the device is gone", what);
 		return ism_error_hint(err, "plug it in again and repeat the command with --delta");
 	}
