@@ -18,6 +18,7 @@ enum ism_verb {
 	ISM_VERB_UNDO,   /* source is a file that `undo` of an earlier job made */
 	ISM_VERB_CAPTURE, /* source, a disk, into a native image: the one target */
 	ISM_VERB_RESTORE, /* source, a native image, onto the targets */
+	ISM_VERB_CLONE,   /* source, a disk, onto the targets: capture and restore with no image between */
 };
 
 enum ism_as {
@@ -53,10 +54,10 @@ struct ism_job_options {
 	bool no_checksums;     /* do not look for checksums beside a URL */
 	const char *undo;      /* what is overwritten is kept in this new file */
 	enum ism_after after;
-	bool all;           /* capture: every sector, not only what is in use */
-	unsigned partition; /* capture: this partition alone; 0 = the whole disk */
+	bool all;           /* capture, clone: every sector, not only what is in use */
+	unsigned partition; /* capture, clone: this partition alone; 0 = the whole disk */
 	int level;          /* capture: of compression, -7 … 19; 0 = 3 */
-	enum ism_unused unused; /* restore */
+	enum ism_unused unused; /* restore, clone */
 	unsigned stall_timeout_s; /* a request that takes longer fails its target; 0 = 120 s */
 };
 

@@ -23,9 +23,9 @@ const struct verb verb_capture = {
 	.usage = "[OPTION]… SOURCE IMAGE",
 	.summary = "a disk into an image file: what is in use, or every sector",
 	.help = "SOURCE: a disk, a partition or an image file; it is only read. IMAGE: a new file, "
-	        "or - for standard\n"
+		"or - for standard\n"
 		"output. The image is an ordinary .zst file: 'zstd -dc IMAGE' gives the disk "
-	        "without this program.",
+		"without this program.",
 	.takes = takes,
 	.run = capture_run,
 };

@@ -41,9 +41,9 @@ const struct verb verb_restore = {
 	.usage = "[OPTION]… IMAGE TARGET…",
 	.summary = "an image that capture made, back onto disks",
 	.help = "Every byte that the image holds is written and read back past the page cache. "
-	        "What was not in use when\n"
+		"What was not in use when\n"
 		"it was captured is not in the image: --unused says what becomes of it on the "
-	        "target.",
+		"target.",
 	.takes = takes,
 	.run = restore_run,
 };

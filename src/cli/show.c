@@ -57,6 +57,7 @@ void show_plan(const struct ism_plan *plan)
 		[ISM_VERB_WRITE] = "Write",     [ISM_VERB_VERIFY] = "Verify",
 		[ISM_VERB_ERASE] = "Erase",     [ISM_VERB_UNDO] = "Undo",
 		[ISM_VERB_CAPTURE] = "Capture", [ISM_VERB_RESTORE] = "Restore",
+		[ISM_VERB_CLONE] = "Clone",
 	};
 	char size[24];
 
@@ -121,6 +122,7 @@ static void show_done(const struct cli_options *o, const struct ism_plan *plan,
 		say(o, "fingerprint %s", t->fingerprint);
 		break;
 	case ISM_VERB_RESTORE:
+	case ISM_VERB_CLONE:
 	case ISM_VERB_WRITE:
 		say(o, "%s holds %s: %s%s%s%s%s%s", t->path, source, size,
 		    t->equal ? ", of which " : "", t->equal ? left : "",
@@ -165,7 +167,9 @@ void show_report(const struct cli_options *o, const struct ism_plan *plan,
 			continue;
 		fprintf(stderr, "%s is %s\n", t->path, t->state);
 		if (t->changed && t->error.code != -ENOSPC &&
-		    (plan->verb == ISM_VERB_WRITE || plan->verb == ISM_VERB_RESTORE) && !p->is_new)
+		    (plan->verb == ISM_VERB_WRITE || plan->verb == ISM_VERB_RESTORE ||
+		     plan->verb == ISM_VERB_CLONE) &&
+		    !p->is_new)
 			fprintf(stderr, "to go on: the same command with --delta\n");
 	}
 }

@@ -5,7 +5,7 @@
 #include "verbs.h"
 
 const struct verb *const verbs[] = {
-	&verb_devices, &verb_write, &verb_capture, &verb_restore, &verb_verify,
+	&verb_devices, &verb_write, &verb_capture, &verb_restore, &verb_clone, &verb_verify,
 	&verb_erase,   &verb_undo,  &verb_inspect, &verb_help,    NULL,
 };
 

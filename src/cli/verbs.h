@@ -7,6 +7,7 @@
 
 extern const struct verb verb_devices;
 extern const struct verb verb_capture;
+extern const struct verb verb_clone;
 extern const struct verb verb_erase;
 extern const struct verb verb_help;
 extern const struct verb verb_inspect;

@@ -132,8 +132,9 @@ static int take_used(struct ism_job *job, struct capture *cap, struct ism_error 
 		r = mapped_open(job->source, &survey.map, &mapped, err);
 	if (r == 0) {
 		job->source = mapped;
-		job_note(job, "%llu of %llu bytes are in use and are read",
-		         (unsigned long long)used, (unsigned long long)mapped->size);
+		if (job->options.verb == ISM_VERB_CAPTURE)
+			job_note(job, "%llu of %llu bytes are in use and are read",
+			         (unsigned long long)used, (unsigned long long)mapped->size);
 	}
 	survey_clear(&survey);
 	return r;
@@ -165,6 +166,10 @@ int capture_plan(struct ism_job *job, struct ism_error *err)
 	if (getrandom(info->uuid, sizeof(info->uuid), 0) != sizeof(info->uuid))
 		return ism_error_errno(err, -errno, NULL, ISM_NO_OFFSET,
 		                       "cannot make a random name");
+	if (job->options.verb == ISM_VERB_CLONE)
+		job_note(job, "the copy has the ids of the source, so the system is not told of "
+		              "it: unplug one of the two "
+		              "before you use the other");
 	return job->options.all ? 0 : take_used(job, cap, err);
 }
 

@@ -259,7 +259,7 @@ int ends_finish(struct runner *r)
 		status = target_commit(r->target, &r->report.error);
 	if (status == 0)
 		r->report.verified = r->policy.verify;
-	if (status == 0)
+	if (status == 0 && r->policy.rescan)
 		status = target_rescan(r->target, r->medium, &r->report.error);
 	return status;
 }

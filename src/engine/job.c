@@ -95,7 +95,8 @@ static int look_at_image(struct ism_job *job, struct ism_error *err)
 	size_t len = 0;
 	int r;
 
-	if (job->options.verb != ISM_VERB_WRITE && job->options.verb != ISM_VERB_RESTORE)
+	if (job->options.verb != ISM_VERB_WRITE && job->options.verb != ISM_VERB_RESTORE &&
+	    job->options.verb != ISM_VERB_CLONE)
 		return 0;
 	if (!head)
 		return ism_error_oom(err);
@@ -270,9 +271,9 @@ static void note_unused(struct ism_job *job)
 	};
 	uint64_t size = job->source->size, mapped = job->plan.mapped;
 
-	if (!native_image_of(job->source) || mapped >= size)
+	if (mapped >= size || job->plan.bmap)
 		return;
-	job_note(job, "%llu of %llu bytes were not in use and are not in the image: %s",
+	job_note(job, "%llu of %llu bytes are not in use and are left out: %s",
 	         (unsigned long long)(size - mapped), (unsigned long long)size,
 	         words[job->options.unused]);
 }
@@ -281,29 +282,29 @@ static void note_policy(struct ism_job *job)
 {
 	const struct ism_job_options *o = &job->options;
 	uint64_t size = job->source->size;
+	bool copies = o->verb == ISM_VERB_WRITE || o->verb == ISM_VERB_RESTORE ||
+	              o->verb == ISM_VERB_CLONE;
 
 	if (o->verb == ISM_VERB_ERASE)
-		job_note(job, "both ends of the disk and of each partition become zero; the rest "
-		              "of the old "
-		              "data stays until it is overwritten");
+		job_note(
+			job,
+			"both ends of the disk and of each partition become zero; the rest of the old data stays until it is overwritten");
 	if (!is_writing(job))
 		return;
 	if (size == ISM_SIZE_UNKNOWN)
-		job_note(job, "how long the image is will only be known at its end; if it does not "
-		              "fit, the "
-		              "target is left wiped");
+		job_note(
+			job,
+			"how long the image is will only be known at its end; if it does not fit, the target is left wiped");
 	for (size_t i = 0; i < job->n_targets; i++) {
 		const struct target *t = job->targets[i].target;
 
-		if (size != ISM_SIZE_UNKNOWN && t->size > size && !t->is_new &&
-		    o->verb == ISM_VERB_WRITE)
-			job_note(job,
-			         "%s is larger than the image: what lies behind it is left as it "
-			         "is, but "
-			         "for its last MiB, which %s",
-			         t->path, o->keep_tail ? "stays too" : "becomes zero");
+		if (size != ISM_SIZE_UNKNOWN && t->size > size && !t->is_new && copies)
+			job_note(
+				job,
+				"%s is larger than the image: what lies behind it is left as it is, but for its last MiB, which %s",
+				t->path, o->keep_tail ? "stays too" : "becomes zero");
 	}
-	if (o->verb == ISM_VERB_RESTORE || o->verb == ISM_VERB_WRITE)
+	if (copies)
 		note_unused(job);
 	if (o->no_verify)
 		job_note(job, "nothing will be read back: whether it was stored will not be known");
@@ -372,11 +373,12 @@ static int plan(struct ism_job *job, struct ism_error *err)
 		r = collect_keep(job, err);
 	if (r < 0)
 		return r;
-	fill_guard(job);
-	if (job->options.verb == ISM_VERB_CAPTURE)
+	if (job->options.verb == ISM_VERB_CAPTURE || job->options.verb == ISM_VERB_CLONE)
 		r = capture_plan(job, err);
-	if (r == 0)
-		r = check_targets(job, err);
+	if (r < 0)
+		return r;
+	fill_guard(job);
+	r = check_targets(job, err);
 	if (r == 0 && job->options.verb == ISM_VERB_UNDO)
 		r = check_undo(job, err);
 	if (r < 0)

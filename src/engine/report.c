@@ -26,6 +26,7 @@ static const char *verb_name(enum ism_verb verb)
 		[ISM_VERB_WRITE] = "write",     [ISM_VERB_VERIFY] = "verify",
 		[ISM_VERB_ERASE] = "erase",     [ISM_VERB_UNDO] = "undo",
 		[ISM_VERB_CAPTURE] = "capture", [ISM_VERB_RESTORE] = "restore",
+		[ISM_VERB_CLONE] = "clone",
 	};
 
 	return (size_t)verb < ARRAY_LEN(names) ? names[verb] : "unknown";

@@ -73,7 +73,9 @@ static void set_policy(struct ism_job *job, struct job_target *t)
 	p->compare = !p->write || ((o->delta || o->undo) && !t->target->is_new);
 	p->verify = p->write && !o->no_verify && t->runner->medium;
 	p->keep_tail = o->keep_tail;
-	if (undo) /* the tail is put back only if it was kept */
+	p->rescan =
+		o->verb != ISM_VERB_CLONE; /* its ids are those of the source, which is attached */
+	if (undo)                          /* the tail is put back only if it was kept */
 		p->keep_tail = !undo_covers(
 			undo, job->source->size > HEAD_LEN ? job->source->size - HEAD_LEN : 0,
 			job->source->size);

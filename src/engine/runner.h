@@ -30,7 +30,8 @@ struct policy {
 	bool write;
 	bool verify;
 	bool keep_tail;
-	bool probe; /* fake-capacity probe first */
+	bool probe;  /* fake-capacity probe first */
+	bool rescan; /* the system is told of the new table */
 };
 
 enum source_state { SOURCE_READING, SOURCE_PROVEN, SOURCE_FAILED };
