@@ -7,7 +7,8 @@
 
 /* What mkisofs pads a volume with, for drives that read ahead: an image may lack it and lose
  * nothing. */
-#define PADDING_MAX (150 * (uint64_t)ISO9660_SECTOR)
+#define PADDING_MAX  (150 * (uint64_t)ISO9660_SECTOR)
+#define ROUNDING_MAX MIB /* to a whole cylinder */
 
 static bool none_boots(const struct media_boots *b)
 {
@@ -169,6 +170,30 @@ static int refuse_kind(const char *name, struct media_advice *a, struct ism_erro
 	return -EOPNOTSUPP;
 }
 
+/* A partition that goes on far behind the end of the image: a download that broke off. Tools round
+ * ends up a little. */
+static int check_partitions(const struct media_facts *f, const char *name, struct ism_error *err)
+{
+	int r = media_check_size(f->iso.present ? f->iso.volume_size : 0, f->size, name, err);
+
+	for (size_t i = 0; r == 0 && f->table && f->size != ISM_SIZE_UNKNOWN && i < f->table->n;
+	     i++) {
+		const struct table_entry *e = &f->table->entries[i];
+
+		if (e->extended || strcmp(e->type, "0xee") == 0 ||
+		    e->offset + e->size <= f->size + ROUNDING_MAX)
+			continue;
+		ism_error_set(
+			err, -EBADMSG, name, f->size,
+			"is cut off: its partition %u ends at byte %llu, the image has only %llu",
+			e->number, (unsigned long long)(e->offset + e->size),
+			(unsigned long long)f->size);
+		ism_error_hint(err, "get it again; --as raw copies what there is");
+		r = -EBADMSG;
+	}
+	return r;
+}
+
 int media_check_raw(const struct media_facts *f, const char *name, struct ism_error *err)
 {
 	struct media_advice a;
@@ -179,7 +204,7 @@ int media_check_raw(const struct media_facts *f, const char *name, struct ism_er
 	if (a.as != MEDIA_AS_RAW)
 		return refuse_kind(name, &a, err);
 	media_advice_clear(&a);
-	return media_check_size(f->iso.present ? f->iso.volume_size : 0, f->size, name, err);
+	return check_partitions(f, name, err);
 }
 
 int media_check_size(uint64_t volume_size, uint64_t size, const char *name, struct ism_error *err)

@@ -117,3 +117,16 @@ make_disk() {
 	run -2 --separate-stderr inspect --json missing.img
 	[ "$(python3 -c 'import json, sys; d = json.loads(sys.argv[1]); print(d["exit"])' "$output")" -eq 2 ]
 }
+
+@test "an image whose partitions go on behind its end is cut off: write refuses it, --as raw copies what there is" {
+	make_disk
+	truncate -s 20M disk.img
+	truncate -s 64M stick.img
+	before=$(sha256sum <stick.img)
+	run -1 "$ISOMORPH" write --yes disk.img stick.img
+	[[ $output == *'cut off: its partition 2 ends at byte'* ]]
+	[[ $output == *'--as raw'* ]]
+	[ "$(sha256sum <stick.img)" = "$before" ]
+	run -0 "$ISOMORPH" write --yes --as raw disk.img stick.img
+	cmp -n 20971520 disk.img stick.img
+}
