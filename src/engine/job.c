@@ -419,8 +419,7 @@ static struct runner *runner_free(struct runner *r)
 {
 	if (!r)
 		return NULL;
-	for (unsigned i = 0; i < RUNNER_SLOTS; i++)
-		free(r->slots[i].buf);
+	free(r->bufs);
 	lane_free(r->lane);
 	queue_destroy(&r->queue);
 	pool_free(r->own_pool);

@@ -8,10 +8,13 @@
 
 #include "medium/medium.h"
 
+#define SLAB_PIECES 2u /* buffers that are allocated at once: a huge page */
+
 struct pool {
 	pthread_mutex_t lock; /* guards all below */
 	pthread_cond_t freed;
 	unsigned cap, made;
+	uint8_t **slabs;     /* two buffers each */
 	struct piece **idle; /* stack, room for `cap` at least */
 	unsigned n_idle, idle_cap;
 };
@@ -65,10 +68,12 @@ struct pool *pool_free(struct pool *pool)
 	if (!pool)
 		return NULL;
 	for (unsigned i = 0; i < pool->n_idle; i++) {
-		free(pool->idle[i]->data);
 		free(pool->idle[i]->bad);
 		free(pool->idle[i]);
 	}
+	for (unsigned i = 0; i < pool->made; i += SLAB_PIECES)
+		free(pool->slabs[i / SLAB_PIECES]);
+	free(pool->slabs);
 	free(pool->idle);
 	pthread_cond_destroy(&pool->freed);
 	pthread_mutex_destroy(&pool->lock);
@@ -76,27 +81,45 @@ struct pool *pool_free(struct pool *pool)
 	return NULL;
 }
 
+/* With the lock held: room for what is known of one buffer more. */
+static bool pool_grow(struct pool *pool)
+{
+	struct piece **idle;
+	uint8_t **slabs;
+
+	if (pool->idle_cap > pool->made)
+		return true;
+	idle = realloc(pool->idle, (pool->made + 8) * sizeof(*idle));
+	if (!idle)
+		return false;
+	pool->idle = idle;
+	slabs = realloc(pool->slabs, (pool->made + 8) / SLAB_PIECES * sizeof(*slabs));
+	if (!slabs)
+		return false;
+	pool->slabs = slabs;
+	pool->idle_cap = pool->made + 8;
+	return true;
+}
+
 /* With the lock held: a new piece with its buffer, or NULL. */
 static struct piece *make_piece(struct pool *pool)
 {
 	struct piece *piece;
+	uint8_t **slab;
 
-	if (pool->idle_cap < pool->made + 1) {
-		struct piece **idle = realloc(pool->idle, (pool->made + 8) * sizeof(*idle));
-
-		if (!idle)
-			return NULL;
-		pool->idle = idle;
-		pool->idle_cap = pool->made + 8;
-	}
+	if (!pool_grow(pool))
+		return NULL;
 	piece = calloc(1, sizeof(*piece));
 	if (!piece)
 		return NULL;
-	piece->data = medium_buffer(PIECE_LEN);
-	if (!piece->data) {
+	slab = &pool->slabs[pool->made / SLAB_PIECES];
+	if (pool->made % SLAB_PIECES == 0)
+		*slab = medium_buffer(SLAB_PIECES * PIECE_LEN);
+	if (!*slab) {
 		free(piece);
 		return NULL;
 	}
+	piece->data = *slab + pool->made % SLAB_PIECES * PIECE_LEN;
 	piece->pool = pool;
 	pool->made++;
 	return piece;

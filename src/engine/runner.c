@@ -328,10 +328,12 @@ int runner_slot(struct runner *r, bool with_buf, struct slot **ret)
 		if (wait_failed(r, &status))
 			return runner_fail(r, status, ISM_NO_OFFSET, "go on");
 	}
-	if (with_buf && !slot->buf)
-		slot->buf = medium_buffer(PIECE_LEN);
-	if (with_buf && !slot->buf)
+	if (with_buf && !r->bufs)
+		r->bufs = medium_buffer(r->n_slots * PIECE_LEN);
+	if (with_buf && !r->bufs)
 		return ism_error_oom(&r->report.error);
+	if (with_buf)
+		slot->buf = r->bufs + (size_t)(slot - r->slots) * PIECE_LEN;
 	*ret = slot;
 	return 0;
 }

@@ -74,7 +74,7 @@ struct slot {
 	enum slot_use use;
 	struct piece *piece;
 	size_t record; /* SLOT_VERIFY: index */
-	uint8_t *buf;  /* PIECE_LEN; for SLOT_COMPARE and SLOT_VERIFY; made when first needed */
+	uint8_t *buf;  /* PIECE_LEN; for SLOT_COMPARE and SLOT_VERIFY */
 };
 
 struct runner {
@@ -93,6 +93,7 @@ struct runner {
 	/* the thread's own */
 	struct slot slots[RUNNER_SLOTS];
 	unsigned n_slots;
+	uint8_t *bufs;          /* of all slots; made when first needed */
 	unsigned n_pending;     /* slots in SLOT_DIFFERS */
 	struct lane_request io; /* of runner_io() */
 	uint64_t next_offset;   /* where it would go on reading for itself */

@@ -4,10 +4,12 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/bytes.h"
 
 #define PEEK_MAX MIB
+#define HUGE_LEN ((size_t)(2 * MIB))
 
 struct medium *medium_new(const struct medium_ops *ops, const char *name)
 {
@@ -49,8 +51,13 @@ bool medium_stopped(const struct medium *m)
 
 void *medium_buffer(size_t len)
 {
-	return aligned_alloc(MEDIUM_BUFFER_ALIGN,
-	                     round_up_u64(MAX(len, (size_t)1), MEDIUM_BUFFER_ALIGN));
+	size_t align = len < HUGE_LEN ? MEDIUM_BUFFER_ALIGN : HUGE_LEN;
+	size_t whole = (size_t)round_up_u64(MAX(len, (size_t)1), align);
+	void *buf = aligned_alloc(align, whole);
+
+	if (buf && align == HUGE_LEN)
+		madvise(buf, whole, MADV_HUGEPAGE);
+	return buf;
 }
 
 /* The peeked bytes that the read at *offset is for; they are given once. */

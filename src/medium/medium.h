@@ -111,7 +111,9 @@ int medium_next_extent(struct medium *m, uint64_t offset, struct ism_extent *ret
                        struct ism_error *err);
 /** medium_stopped() - the user asked to stop */
 bool medium_stopped(const struct medium *m);
-/** medium_buffer() - @len bytes aligned for any medium; free() it; NULL when out of memory */
+/** medium_buffer() - @len bytes aligned for any medium; free() it; NULL when out of memory. From 2
+ * MiB on they lie in huge pages if there are any: a request of a MiB is then one segment, which
+ * every queue takes at once. */
 void *medium_buffer(size_t len);
 
 /**
