@@ -8,6 +8,11 @@
 
 #define STOP_MS 100 /* how soon a wish to stop is seen */
 
+bool decoder_is_narrow(const struct decoder *d)
+{
+	return d->reserved > DECODE_STATE;
+}
+
 struct run *decoder_first_unfinished(struct decoder *d)
 {
 	struct run *run = d->first;
@@ -343,13 +348,7 @@ static void decoder_free(struct decoder *d)
 		d->first = run->next;
 		run_free(run);
 	}
-	while (d->pool) {
-		struct output *o = d->pool;
-
-		d->pool = o->next;
-		free(o->bytes);
-		free(o);
-	}
+	outputs_free(d);
 	window_free(&d->window);
 	ism_error_clear(&d->failed);
 	pthread_cond_destroy(&d->feeder_wake);

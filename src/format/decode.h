@@ -18,7 +18,8 @@
  *
  * Memory: DECODE_WINDOW of compressed bytes, DECODE_POOL of decoded ones, and DECODE_STATE for all
  * the decoders' own memory together. Only the run whose bytes are wanted next may have a decoder
- * that is larger, up to DECODE_STATE_MAX.
+ * that is larger, up to DECODE_STATE_MAX; no other run gets on meanwhile, so that one needs neither
+ * window nor pool: they shrink to DECODE_NARROW.
  */
 #define DECODE_INPUT_CHUNK  (256 * KIB)
 #define DECODE_WINDOW       (20 * MIB)
@@ -26,6 +27,7 @@
 #define DECODE_POOL         (28 * MIB)
 #define DECODE_STATE        (24 * MIB)
 #define DECODE_STATE_MAX    (130 * MIB) /* a window of 128 MiB, and what goes with it */
+#define DECODE_NARROW       (2 * MIB)   /* of both beside a larger decoder */
 #define DECODE_THREADS_MAX  8
 
 struct decoder;

@@ -91,8 +91,10 @@ int window_get(struct run *run, struct span *ret, struct ism_error *err);
 void window_free(struct window *w);
 
 /* All of these: lock held. */
+bool decoder_is_narrow(const struct decoder *d);
 struct run *decoder_first_unfinished(struct decoder *d);
 void output_give_back(struct decoder *d, struct output *o);
+void outputs_free(struct decoder *d); /* those in the pool */
 /* -ECANCELED when the run is not wanted any more; run_wait() waits for a change before. */
 int run_wanted(const struct run *run, struct ism_error *err);
 int run_wait(struct run *run, struct ism_error *err);

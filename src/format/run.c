@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define OUTPUTS_MAX     (DECODE_POOL / DECODE_OUTPUT_CHUNK)
+#define OUTPUTS_NARROW  (DECODE_NARROW / DECODE_OUTPUT_CHUNK)
 #define OUTPUTS_RESERVE 4  /* kept for the run that the reader waits for */
 #define IDLE_MAX        16 /* steps without progress before a decompressor counts as stuck */
 
@@ -131,14 +132,26 @@ int run_padding(struct run *run, const char *format, struct ism_error *err)
 	return r;
 }
 
+/* Beside a large decoder each run counts its own: those behind it may hold all the rest. */
+static bool output_may_take(const struct run *run)
+{
+	const struct decoder *d = run->decoder;
+	unsigned own = 0;
+
+	for (const struct output *o = run->outputs; o; o = o->next)
+		own++;
+	if (decoder_is_narrow(d) && own >= OUTPUTS_NARROW)
+		return false;
+	return d->n_outputs < (run == d->first ? OUTPUTS_MAX : OUTPUTS_MAX - OUTPUTS_RESERVE);
+}
+
 /* A chunk out of the pool, or a new one; *ret stays NULL if there is none to have now. */
 static int output_take(struct run *run, struct output **ret, struct ism_error *err)
 {
 	struct decoder *d = run->decoder;
-	unsigned max = run == d->first ? OUTPUTS_MAX : OUTPUTS_MAX - OUTPUTS_RESERVE;
 	struct output *o = d->pool;
 
-	if (d->n_outputs >= max)
+	if (!output_may_take(run))
 		return 0;
 	if (o) {
 		d->pool = o->next;
@@ -173,11 +186,24 @@ void run_flush(struct run *run)
 	pthread_cond_signal(&run->decoder->reader_wake);
 }
 
+void outputs_free(struct decoder *d)
+{
+	while (d->pool) {
+		struct output *o = d->pool;
+
+		d->pool = o->next;
+		free(o->bytes);
+		free(o);
+	}
+}
+
 void output_give_back(struct decoder *d, struct output *o)
 {
 	o->next = d->pool;
 	d->pool = o;
 	d->n_outputs--;
+	if (decoder_is_narrow(d))
+		outputs_free(d);
 	pthread_cond_broadcast(&d->worker_wake);
 }
 

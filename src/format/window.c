@@ -3,6 +3,8 @@
  * never further than the window is wide. */
 #include "format/decode_impl.h"
 
+#include <sys/mman.h>
+
 /* The first byte that somebody may still look at. A worker whose run was dropped counts until it
  * has seen that. */
 static uint64_t window_needed(struct decoder *d)
@@ -13,6 +15,34 @@ static uint64_t window_needed(struct decoder *d)
 		if (d->workers[i].run)
 			low = MIN(low, d->workers[i].run->low);
 	return low;
+}
+
+/* Straight from the kernel: what is given up must not stay with malloc(). */
+static uint8_t *chunk_new(void)
+{
+	void *chunk = mmap(NULL, DECODE_INPUT_CHUNK, PROT_READ | PROT_WRITE,
+	                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return chunk == MAP_FAILED ? NULL : chunk;
+}
+
+static void chunk_free(uint8_t **chunk)
+{
+	if (*chunk)
+		munmap(take(*chunk), DECODE_INPUT_CHUNK);
+}
+
+/* How many chunks may be kept; beside a large decoder those that hold nothing are given up. */
+static size_t window_width(struct decoder *d, uint64_t number)
+{
+	struct window *w = &d->window;
+
+	if (!decoder_is_narrow(d))
+		return ARRAY_LEN(w->chunks);
+	for (uint64_t n = number + 1; n < w->low + ARRAY_LEN(w->chunks); n++) {
+		chunk_free(&w->chunks[n % ARRAY_LEN(w->chunks)]);
+	}
+	return DECODE_NARROW / DECODE_INPUT_CHUNK;
 }
 
 /* The buffer for the next chunk; NULL when it is time to quit. Lock held. */
@@ -27,7 +57,7 @@ static uint8_t **window_room(struct decoder *d)
 
 		uint64_t number = w->high / DECODE_INPUT_CHUNK;
 
-		if (number - w->low < ARRAY_LEN(w->chunks))
+		if (number - w->low < window_width(d, number))
 			return &w->chunks[number % ARRAY_LEN(w->chunks)];
 		pthread_cond_wait(&d->feeder_wake, &d->lock);
 	}
@@ -40,7 +70,7 @@ static int window_fill(struct decoder *d, uint8_t **chunk, uint64_t offset, size
 	int r;
 
 	if (!*chunk)
-		*chunk = medium_buffer(DECODE_INPUT_CHUNK);
+		*chunk = chunk_new();
 	if (!*chunk)
 		return ism_error_oom(err);
 	r = medium_read(d->carrier, *chunk, DECODE_INPUT_CHUNK, offset, ret_len, err);
@@ -121,6 +151,6 @@ int window_get(struct run *run, struct span *ret, struct ism_error *err)
 void window_free(struct window *w)
 {
 	for (size_t i = 0; i < ARRAY_LEN(w->chunks); i++)
-		free(w->chunks[i]);
+		chunk_free(&w->chunks[i]);
 	ism_error_clear(&w->error);
 }
