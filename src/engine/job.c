@@ -5,6 +5,7 @@
 #include "engine/capture.h"
 #include "engine/job.h"
 #include "format/native_read.h"
+#include "medium/faulty.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -59,6 +60,14 @@ static int check_options(const struct ism_job_options *o, struct ism_error *err)
 	return 0;
 }
 
+/* For tests: a source disk with faults, like a target. */
+static int add_faults(struct ism_job *job, struct ism_error *err)
+{
+	_free_ char *spec = faulty_spec_for(job->options.source);
+
+	return spec ? faulty_wrap(&job->source, spec, err) : 0;
+}
+
 static int open_source(struct ism_job *job, struct ism_error *err)
 {
 	struct ism_open_options open = job->options.open;
@@ -75,7 +84,7 @@ static int open_source(struct ism_job *job, struct ism_error *err)
 		return r;
 	if (job->options.verb == ISM_VERB_UNDO && !undo_index_of(job->source))
 		return ism_error_usage(err, job->options.source, "is not an undo file");
-	if (job->options.verb == ISM_VERB_RESTORE && !native_image_of(job->source)) {
+	if (job->options.verb == ISM_VERB_RESTORE && strcmp(job->facts.format, "native") != 0) {
 		ism_error_usage(err, job->source->name, "is no isomorph image");
 		return ism_error_hint(err, "other images are written: isomorph write IMAGE TARGET");
 	}
@@ -83,7 +92,7 @@ static int open_source(struct ism_job *job, struct ism_error *err)
 		ism_error_usage(err, job->options.source, "is an undo file, not an image");
 		return ism_error_hint(err, "use: isomorph undo %s TARGET", job->options.source);
 	}
-	return 0;
+	return add_faults(job, err);
 }
 
 /* What the image is: may it be copied as it is, and for which sector size was it made? */
@@ -271,6 +280,9 @@ static void note_unused(struct ism_job *job)
 	};
 	uint64_t size = job->source->size, mapped = job->plan.mapped;
 
+	if (job->options.verb == ISM_VERB_RESTORE && job->source->forward)
+		job_note(job, "it comes as a pipe, which does not tell what was not in use: that "
+		              "becomes zero on the target");
 	if (mapped >= size || job->plan.bmap)
 		return;
 	job_note(job, "%llu of %llu bytes are not in use and are left out: %s",

@@ -72,12 +72,10 @@ static int push_run(struct native_frame *f, uint32_t offset, uint32_t len,
 	return 0;
 }
 
-/* Data told from zeros by whole blocks of the disk; a part of a block at an end of the run stays
+/* What was read, told from zeros by whole blocks of the disk; a part of a block at an end of it is
  * data. */
-static int split_data(struct native_frame *f, const uint8_t *chunk, const struct native_run *run)
+static int split_data(struct native_frame *f, const uint8_t *chunk, uint32_t at, uint32_t end)
 {
-	uint32_t at = run->offset, end = run->offset + run->len;
-
 	while (at < end) {
 		uint32_t next = (at / NATIVE_BLOCK + 1) * NATIVE_BLOCK, n = MIN(next, end) - at;
 		bool whole = at % NATIVE_BLOCK == 0 && n == NATIVE_BLOCK;
@@ -88,6 +86,33 @@ static int split_data(struct native_frame *f, const uint8_t *chunk, const struct
 		at += n;
 	}
 	return 0;
+}
+
+static bool was_read(const struct native_run *run)
+{
+	return run->kind == ISM_EXTENT_DATA || run->kind == ISM_EXTENT_ZERO;
+}
+
+/* A source may know of some zeros that they are (holes) and not of others: neighbours count as one,
+ * so that the same bytes always give the same runs. */
+static int split_runs(struct native_frame *f, const uint8_t *chunk, const struct native_run *runs,
+                      size_t n_runs)
+{
+	int r = 0;
+
+	f->n_runs = 0;
+	for (size_t i = 0; i < n_runs && r == 0; i++) {
+		uint32_t from = runs[i].offset, end = from + runs[i].len;
+
+		if (!was_read(&runs[i])) {
+			r = push_run(f, from, runs[i].len, runs[i].kind);
+			continue;
+		}
+		for (; i + 1 < n_runs && was_read(&runs[i + 1]); i++)
+			end += runs[i + 1].len;
+		r = split_data(f, chunk, from, end);
+	}
+	return r;
 }
 
 static int compress(struct native_encoder *e, const uint8_t *chunk, size_t len,
@@ -155,15 +180,9 @@ int native_encode(struct native_encoder *e, const uint8_t *chunk, size_t len,
                   struct ism_error *err)
 {
 	bool data = false;
-	int r = 0;
 
-	f->n_runs = 0;
 	f->raw_len = len;
-	for (size_t i = 0; i < n_runs && r == 0; i++)
-		r = runs[i].kind == ISM_EXTENT_DATA
-		            ? split_data(f, chunk, &runs[i])
-		            : push_run(f, runs[i].offset, runs[i].len, runs[i].kind);
-	if (r < 0)
+	if (split_runs(f, chunk, runs, n_runs) < 0)
 		return ism_error_oom(err);
 	for (size_t i = 0; i < f->n_runs; i++)
 		data |= f->runs[i].kind == ISM_EXTENT_DATA || f->runs[i].kind == ISM_EXTENT_BAD;

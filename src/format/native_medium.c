@@ -276,6 +276,37 @@ const struct native_image *native_image_of(const struct medium *m)
 	return m->ops == &native_ops ? &((struct native *)m->priv)->image : NULL;
 }
 
+/* What comes only once is decoded as the .zst that it also is; the header says where it must end.
+ */
+static int open_forward(struct medium *carrier, const struct ism_open_options *options,
+                        struct medium **ret, struct ism_error *err)
+{
+	_free_ uint8_t *head = malloc(NATIVE_HEADER_LEN);
+	struct native_info info;
+	size_t len = 0;
+	int r;
+
+	if (!head)
+		return ism_error_oom(err);
+	r = medium_peek(carrier, head, NATIVE_HEADER_LEN, &len, err);
+	if (r == 0)
+		r = native_header_read((struct span){ head, len }, &info, carrier->name, err);
+	if (r < 0)
+		return r;
+	if (info.size == ISM_SIZE_UNKNOWN) {
+		ism_error_set(err, -EOPNOTSUPP, carrier->name, ISM_NO_OFFSET,
+		              "is an image whose size is only said at its end");
+		return ism_error_hint(err, "name it as a file, not as a pipe");
+	}
+	r = format_driver_zst.open(carrier, options, ret, err);
+	if (r < 0)
+		return r;
+	(*ret)->size = info.size;
+	(*ret)->sector_size = info.sector_size;
+	(*ret)->physical_size = info.physical_size;
+	return 0;
+}
+
 static int native_open(struct medium *carrier, const struct ism_open_options *options,
                        struct medium **ret, struct ism_error *err)
 {
@@ -283,9 +314,8 @@ static int native_open(struct medium *carrier, const struct ism_open_options *op
 	struct native *n;
 	int r;
 
-	/* What comes only once is decoded as the .zst that it also is. */
 	if (carrier->forward)
-		return format_driver_zst.open(carrier, options, ret, err);
+		return open_forward(carrier, options, ret, err);
 	m = medium_new(&native_ops, carrier->name);
 	n = m ? calloc(1, sizeof(*n)) : NULL;
 	if (!n)

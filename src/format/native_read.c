@@ -70,14 +70,17 @@ static int add_chunk(struct native_image *image, uint64_t position, uint32_t sto
                      struct ism_error *err)
 {
 	const struct medium *file = image->file;
-	uint64_t done = image->n_chunks * image->info.chunk_size;
+	bool unknown = image->info.size == ISM_SIZE_UNKNOWN;
+	uint64_t left = unknown ? len : image->info.size - image->disk;
 
-	if (done >= image->info.size ||
-	    len != MIN((uint64_t)image->info.chunk_size, image->info.size - done))
+	/* Only the last chunk may be short. */
+	if (image->disk % image->info.chunk_size || len > image->info.chunk_size ||
+	    len != MIN((uint64_t)image->info.chunk_size, left))
 		return damaged(err, file, position,
 		               "has a seek table that does not fit its header");
 	if (stored > ZSTD_compressBound(image->info.chunk_size))
 		return damaged(err, file, position, "has a frame longer than a chunk can be");
+	image->disk += len;
 	image->chunks[image->n_chunks++] = (struct native_chunk){ position, stored };
 	return 0;
 }
@@ -114,9 +117,9 @@ static int read_seek(struct native_image *image, const struct seek *seek, uint64
 		}
 		i += n;
 	}
-	if (position != seek->start ||
-	    image->n_chunks !=
-	            (image->info.size + image->info.chunk_size - 1) / image->info.chunk_size)
+	if (image->info.size == ISM_SIZE_UNKNOWN)
+		image->info.size = image->disk;
+	if (position != seek->start || image->disk != image->info.size)
 		return damaged(err, file, seek->start,
 		               "has a seek table that does not list all of it");
 	*ret_last = last;
@@ -144,6 +147,22 @@ static bool parse_sum(const char *hex, uint8_t out[32])
 	return true;
 }
 
+static bool says_number(const json_t *facts, const char *key, uint64_t number)
+{
+	const json_t *j = json_object_get(facts, key);
+
+	return json_is_integer(j) && json_integer_value(j) == (json_int_t)number;
+}
+
+/* What the manifest repeats must be what header and seek table say. */
+static bool agrees(const struct native_image *image, const json_t *facts)
+{
+	return says_number(facts, "size", image->info.size) &&
+	       says_number(facts, "chunk_size", image->info.chunk_size) &&
+	       says_number(facts, "chunks", image->n_chunks) &&
+	       strcmp(text_of(facts, "hash"), "sha256") == 0;
+}
+
 static int read_manifest(struct native_image *image, uint64_t position, uint64_t end,
                          const char *seek_hex, struct ism_error *err)
 {
@@ -168,6 +187,8 @@ static int read_manifest(struct native_image *image, uint64_t position, uint64_t
 	facts = json_object_get(image->manifest, "image");
 	if (!json_is_object(facts) || !parse_sum(text_of(facts, "tree"), image->root))
 		return damaged(err, file, position, "has a manifest without what it must hold");
+	if (!agrees(image, facts))
+		return damaged(err, file, position, "has a manifest that is of another image");
 	if (strcmp(text_of(facts, "seek_table_sha256"), seek_hex) != 0)
 		return damaged(err, file, end,
 		               "has a seek table that is not the one of its manifest");
@@ -301,8 +322,8 @@ static int read_index(struct native_image *image, struct ism_error *err)
 		return ism_error_oom(err);
 	if (r < 0)
 		return r;
-	image->info.size = image->info.size == ISM_SIZE_UNKNOWN ? 0 : image->info.size;
-	if (image->info.size / image->info.chunk_size > seek.entries)
+	if (image->info.size != ISM_SIZE_UNKNOWN &&
+	    image->info.size / image->info.chunk_size > seek.entries)
 		return damaged(err, file, seek.start,
 		               "has a seek table that does not list all of it");
 	image->chunks = malloc((size_t)seek.entries * sizeof(*image->chunks));
@@ -404,12 +425,15 @@ int native_image_decode(const struct native_image *image, uint64_t index, void *
 
 	if (r == 0)
 		r = native_image_sum(image, index, want, err);
-	if (r < 0)
+	if (r == -ECANCELED || r == -ENOMEM)
 		return r;
-	n = ZSTD_decompressDCtx(ctx, out, len, stored, c->stored);
-	if (!ZSTD_isError(n) && n == len && hash_sha256(out, len, got) == 0 &&
-	    memcmp(got, want, 32) == 0)
-		return 0;
+	if (r == 0) {
+		n = ZSTD_decompressDCtx(ctx, out, len, stored, c->stored);
+		if (!ZSTD_isError(n) && n == len && hash_sha256(out, len, got) == 0 &&
+		    memcmp(got, want, 32) == 0)
+			return 0;
+	}
+	ism_error_clear(err);
 	return ism_error_set(
 		err, -EBADMSG, image->file->name, c->position,
 		"is damaged: the %zu bytes of the disk from byte %llu on cannot be had", len,

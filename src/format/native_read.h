@@ -27,6 +27,7 @@ struct native_image {
 	struct native_info info;
 	struct native_chunk *chunks;
 	uint64_t n_chunks;
+	uint64_t disk; /* bytes of the disk that these chunks are */
 	struct native_list *hashes, *extents;
 	size_t n_hashes, n_extents;
 	uint64_t n_runs;
