@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* isomorph capture SOURCE IMAGE */
+#include <string.h>
+
 #include "verbs.h"
 
 static const int takes[] = {
@@ -11,6 +13,8 @@ static int capture_run(const struct verb *verb, struct cli_options *o, char **ar
 	if (n != 2)
 		return usage_error(verb,
 		                   n ? "name the disk and the image file" : "no disk is named");
+	if (o->json && strcmp(args[1], "-") == 0)
+		return usage_error(verb, "--json and the image cannot both go to standard output");
 	o->job.verb = ISM_VERB_CAPTURE;
 	o->job.source = args[0];
 	o->job.targets = (const char *const *)args + 1;

@@ -42,7 +42,7 @@ const struct verb verb_clone = {
 	.usage = "[OPTION]… SOURCE TARGET…",
 	.summary = "a disk onto other disks of the same or a larger size",
 	.help = "Copies what is in use, or every sector with --all, and reads it back past the "
-	        "page cache. SOURCE is only\n"
+		"page cache. SOURCE is only\n"
 		"read, and must not be mounted for writing.",
 	.takes = takes,
 	.run = clone_run,

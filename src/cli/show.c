@@ -13,8 +13,10 @@ static void show_contents(const struct ism_device *d)
 	for (size_t i = 0; i < d->n_parts; i++) {
 		const struct ism_partition *p = &d->parts[i];
 		const char *what = p->fs_type ? p->fs_type : "unknown content";
+		char name[32];
 
-		fprintf(stderr, "      %-16s %9s  %s%s%s%s\n", p->path ? p->path : "whole disk",
+		snprintf(name, sizeof(name), p->number ? "partition %u" : "whole disk", p->number);
+		fprintf(stderr, "      %-16s %9s  %s%s%s%s\n", p->path ? p->path : name,
 		        text_size(size, p->size), what, p->label ? " \"" : "",
 		        p->label ? p->label : "", p->label ? "\"" : "");
 	}
@@ -34,7 +36,9 @@ static void show_target(const struct ism_plan *plan, const struct ism_plan_targe
 		return;
 	}
 	if (t->is_file) {
-		fprintf(stderr, "  to    %s (a file of %s)\n", t->path, text_size(size, t->size));
+		fprintf(stderr, "  %s    %s (a file of %s)\n",
+		        plan->verb == ISM_VERB_VERIFY ? "in" : "to", t->path,
+		        text_size(size, t->size));
 		return;
 	}
 	char *device = text_device(t->device);

@@ -49,6 +49,8 @@ static const char *state_of(const struct ism_job *job, const struct ism_target_r
 		return report->changed ? "complete" : "complete: it held the image already";
 	if (!report->changed)
 		return is_new ? "not there: nothing was written" : "unchanged";
+	if (job->options.verb == ISM_VERB_CAPTURE && !is_new)
+		return "cut off: what was given out is no whole image";
 	if (is_new)
 		return "unfinished: what was written is in the .part file beside it";
 	return "unfinished: its first MiB is blank, so that nothing takes it for whole";

@@ -76,6 +76,8 @@ bool map_covers(const struct fs_map *map, uint64_t offset, uint64_t len)
 	return offset >= end;
 }
 
+static int add_sentence(struct fs_facts *facts, const char *fmt, va_list args) ISM_PRINTF(2, 0);
+
 static int add_sentence(struct fs_facts *facts, const char *fmt, va_list args)
 {
 	char *sentence, *both;
