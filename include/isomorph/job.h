@@ -164,7 +164,8 @@ struct ism_mismatch {
 struct ism_target_report {
 	const char *path;
 	enum ism_status status; /* ISM_DONE, ISM_FAILED, ISM_DIFFERS, ISM_REFUSED, ISM_INTERRUPTED */
-	bool changed;  /* at least one byte was written */
+	bool changed;  /* at least one byte was written, and not put back */
+	bool wiped;    /* its first and last MiB were made blank before anything else */
 	bool verified; /* read back past the cache, and equal */
 	uint64_t file_size;    /* capture: bytes of the image */
 	char fingerprint[65];  /* capture: SHA-256 of its manifest, hex digits; "" = none */

@@ -104,8 +104,6 @@ static int marks_restore(struct runner *r, struct marks *m)
 	}
 	if (status == 0)
 		status = medium_flush(r->medium, r->report.error.code ? NULL : &r->report.error);
-	if (status < 0)
-		r->report.changed = true;
 	return status;
 }
 
@@ -132,13 +130,51 @@ static int marks_check(struct runner *r, struct marks *m)
 	return status;
 }
 
-int probe_capacity(struct runner *r)
+/* struct ends - what the two ends held, while they are blank */
+struct ends {
+	uint8_t *head, *tail;
+	size_t head_len, tail_len;
+	uint64_t tail_at;
+};
+
+static int ends_save(struct runner *r, struct ends *e)
+{
+	uint64_t size = r->medium->size;
+	int status;
+
+	e->head_len = e->tail_len = (size_t)MIB;
+	e->tail_at = size - e->tail_len;
+	e->head = medium_buffer(e->head_len);
+	e->tail = medium_buffer(e->tail_len);
+	if (!e->head || !e->tail)
+		return ism_error_oom(&r->report.error);
+	status = runner_io(r, LANE_READ, e->head, e->head_len, 0);
+	return status < 0 ? status : runner_io(r, LANE_READ, e->tail, e->tail_len, e->tail_at);
+}
+
+/* The first MiB comes last, as always. */
+static int ends_put_back(struct runner *r, const struct ends *e)
+{
+	int status = medium_write(r->medium, e->tail, e->tail_len, e->tail_at, NULL);
+
+	if (status == 0)
+		status = medium_flush(r->medium, NULL);
+	if (status == 0)
+		status = medium_write(r->medium, e->head, e->head_len, 0, NULL);
+	if (status == 0)
+		status = medium_flush(r->medium, NULL);
+	if (status < 0)
+		return status;
+	r->wiped = false;
+	r->report.changed = false;
+	return target_rescan(r->target, r->medium, NULL);
+}
+
+static int probe_marks(struct runner *r)
 {
 	struct marks m = { 0 };
 	int status, restored = 0;
 
-	if (r->medium->size < 4 * MARK_BASE)
-		return 0;
 	runner_phase(r, ISM_PHASE_PROBE, ISM_SIZE_UNKNOWN);
 	status = marks_make(r, &m);
 	if (status == 0)
@@ -151,4 +187,26 @@ int probe_capacity(struct runner *r)
 		restored = marks_restore(r, &m);
 	marks_clear(&m);
 	return status < 0 ? status : restored;
+}
+
+int probe_capacity(struct runner *r)
+{
+	struct ends ends = { 0 };
+	int status;
+
+	if (r->medium->size < 4 * MARK_BASE)
+		return 0;
+	/* A power cut in the middle of the test must not leave a disk that looks whole and is not.
+	 */
+	status = ends_save(r, &ends);
+	if (status == 0)
+		status = ends_wipe(r);
+	if (status == 0) {
+		status = probe_marks(r);
+		if (status < 0)
+			ends_put_back(r, &ends);
+	}
+	free(ends.head);
+	free(ends.tail);
+	return status;
 }

@@ -79,7 +79,8 @@ static void set_policy(struct ism_job *job, struct job_target *t)
 		p->keep_tail = !undo_covers(
 			undo, job->source->size > HEAD_LEN ? job->source->size - HEAD_LEN : 0,
 			job->source->size);
-	p->probe = o->verb == ISM_VERB_WRITE && !o->no_probe && !t->target->is_file &&
+	p->probe = p->write && !p->compare && o->verb != ISM_VERB_ERASE &&
+	           o->verb != ISM_VERB_UNDO && !o->no_probe && !t->target->is_file &&
 	           !t->target->is_partition &&
 	           (t->target->device.removable ||
 	            (t->target->device.bus && strcmp(t->target->device.bus, "usb") == 0));

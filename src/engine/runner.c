@@ -672,6 +672,7 @@ static void *runner_main(void *arg)
 	leave(r);
 	r->report.seconds = (double)(now_ms() - r->started_ms) / 1000;
 	r->report.reached = r->next_offset;
+	r->report.wiped = r->wiped;
 	atomic_store(&r->phase, (int)(status < 0 ? ISM_PHASE_FAILED : ISM_PHASE_DONE));
 	pthread_mutex_lock(&r->shared->lock);
 	atomic_store(&r->ended, true);

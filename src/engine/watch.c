@@ -53,6 +53,8 @@ static const char *state_of(const struct ism_job *job, const struct ism_target_r
 		return "cut off: what was given out is no whole image";
 	if (is_new)
 		return "unfinished: what was written is in the .part file beside it";
+	if (!report->wiped)
+		return "damaged: its first MiB could not be made blank";
 	return "unfinished: its first MiB is blank, so that nothing takes it for whole";
 }
 
@@ -71,6 +73,7 @@ void job_report_target(struct ism_job *job, struct job_target *t, size_t i)
 			r->report.error = (struct ism_error){ 0 };
 		} else {
 			report->changed = true;
+			report->wiped = r->wiped;
 			report->seconds = (double)(now_ms() - r->started_ms) / 1000;
 			if (atomic_load(&r->give_up) && !atomic_load(&job->shared.stop)) {
 				ism_error_set(&report->error, -ETIMEDOUT, t->target->path,

@@ -11,6 +11,9 @@
 #include "base/cleanup.h"
 
 static int set_why(struct fs_facts *facts, enum fs_state state, const char *fmt, va_list args)
+	ISM_PRINTF(3, 0);
+
+static int set_why(struct fs_facts *facts, enum fs_state state, const char *fmt, va_list args)
 {
 	char *why;
 
