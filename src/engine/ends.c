@@ -33,8 +33,11 @@ static int keep_range(struct runner *r, uint8_t *buf, uint64_t from, uint64_t to
 	return status;
 }
 
+/* What is wiped, and what the pieces that are held to the end will overwrite: the last MiB, and
+ * what lies before it in the piece that reaches into it. */
 static int keep_ends(struct runner *r)
 {
+	uint64_t head = MIN(HEAD_LEN, r->medium->size), tail = MAX(r->tail_start, head);
 	_free_ uint8_t *buf = NULL;
 	int status;
 
@@ -43,9 +46,11 @@ static int keep_ends(struct runner *r)
 	buf = medium_buffer(HEAD_LEN);
 	if (!buf)
 		return ism_error_oom(&r->report.error);
-	status = keep_range(r, buf, 0, MIN(HEAD_LEN, r->medium->size));
+	status = keep_range(r, buf, 0, head);
 	if (status == 0)
-		status = keep_range(r, buf, tail_from(r), r->medium->size);
+		status = keep_range(r, buf, MAX(round_down_u64(tail, PIECE_LEN), head), tail);
+	if (status == 0)
+		status = keep_range(r, buf, tail, r->medium->size);
 	return status < 0 ? status : undo_commit(r->undo, &r->report.error);
 }
 
