@@ -6,8 +6,10 @@
 
 #include "base/bytes.h"
 
-#define LOOK_LEN  512 /* a sector: what a medium loses at least */
-#define FLIPS_MAX 64  /* more wrong bits than this in a sector are no flips */
+#define LOOK_LEN    512 /* a sector: what a medium loses at least */
+#define RANGE_BLOCK ((size_t)4 * KIB)
+#define RANGE_GAP   ((size_t)64 * KIB) /* equal bytes that part two ranges at least */
+#define FLIPS_MAX   64                 /* more wrong bits than this in a sector are no flips */
 
 size_t first_difference(const uint8_t *a, const uint8_t *b, size_t len)
 {
@@ -18,6 +20,22 @@ size_t first_difference(const uint8_t *a, const uint8_t *b, size_t len)
 	while (i < len && a[i] == b[i])
 		i++;
 	return i;
+}
+
+bool next_differing_range(const uint8_t *a, const uint8_t *b, size_t len, size_t start,
+                          size_t *ret_from, size_t *ret_to)
+{
+	size_t at = start + first_difference(a + start, b + start, len - start), near;
+
+	if (at == len)
+		return false;
+	*ret_from = MAX(start, (size_t)round_down_u64(at, RANGE_BLOCK));
+	do {
+		*ret_to = MIN(len, (size_t)round_down_u64(at, RANGE_BLOCK) + RANGE_BLOCK);
+		near = MIN(len - *ret_to, RANGE_GAP);
+		at = *ret_to + first_difference(a + *ret_to, b + *ret_to, near);
+	} while (at < *ret_to + near);
+	return true;
 }
 
 static unsigned bits_wrong(const uint8_t *a, const uint8_t *b, size_t len)

@@ -30,9 +30,10 @@ static bool reread(struct shared *shared, uint64_t offset, size_t len, uint8_t *
 	c.source = again;
 	for (struct piece *piece;
 	     pool && !found && cursor_next(&c, pool, 0, &piece, NULL) == CURSOR_PIECE;) {
-		found = piece->offset == offset && piece->len == len && piece->data;
+		found = piece->data && offset >= piece->offset &&
+		        offset + len <= piece->offset + piece->len;
 		if (found)
-			memcpy(buf, piece->data, len);
+			memcpy(buf, piece->data + (offset - piece->offset), len);
 		piece_put(piece);
 	}
 	pool_free(pool);

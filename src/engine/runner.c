@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "engine/diagnose.h"
 #include "engine/append.h"
 
 #define TRIES        3
@@ -79,7 +80,7 @@ static void add_written(struct runner *r, size_t len)
 	atomic_fetch_add(&r->done, len);
 }
 
-static int add_record(struct runner *r, const struct piece *piece)
+static int add_record(struct runner *r, uint64_t offset, size_t len, uint64_t digest)
 {
 	if (!r->policy.verify)
 		return 0;
@@ -92,9 +93,8 @@ static int add_record(struct runner *r, const struct piece *piece)
 		r->records = records;
 		r->records_cap = cap;
 	}
-	r->records[r->n_records++] = (struct record){ .offset = piece->offset,
-		                                      .len = (uint32_t)piece->len,
-		                                      .digest = piece->digest };
+	r->records[r->n_records++] =
+		(struct record){ .offset = offset, .len = (uint32_t)len, .digest = digest };
 	return 0;
 }
 
@@ -120,30 +120,79 @@ static int try_write(struct runner *r, const uint8_t *data, size_t len, uint64_t
 	return code;
 }
 
-/* The piece once more in steps, and a step that fails sector by sector: what the device can take
+/* [data, len) once more in steps, and a step that fails sector by sector: what the device can take
  * gets written. */
-static int retry_write(struct runner *r, const struct piece *piece, int code)
+static int retry_write(struct runner *r, const uint8_t *data, size_t len, uint64_t offset, int code)
 {
 	size_t step = MAX((size_t)TRY_STEP, (size_t)r->medium->physical_size);
 	_free_ char *text =
 		text_format("write failed at byte %llu (%s), trying again in smaller requests",
-	                    (unsigned long long)piece->offset, strerror(-code));
+	                    (unsigned long long)offset, strerror(-code));
 
 	r->shared->notice(r->shared, r->target->path, text ? text : "write failed, trying again");
-	for (size_t done = 0; done < piece->len;) {
-		size_t n = MIN(step, piece->len - done);
-		int why = try_write(r, piece_bytes(piece) + done, n, piece->offset + done, code);
+	for (size_t done = 0; done < len;) {
+		size_t n = MIN(step, len - done);
+		int why = try_write(r, data + done, n, offset + done, code);
 
 		if (why == 0) {
 			done += n;
 			continue;
 		}
 		if (step <= r->medium->physical_size || !is_bad_sector(why))
-			return runner_fail(r, why, piece->offset + done, "write");
-		step = r->medium
-		               ->physical_size; /* to the end of the piece; it is the last anyway */
+			return runner_fail(r, why, offset + done, "write");
+		step = r->medium->physical_size; /* to the end of it; it is the last anyway */
 	}
 	return 0;
+}
+
+static void slot_write(struct runner *r, struct slot *slot, size_t from, size_t to)
+{
+	struct piece *piece = slot->piece;
+
+	slot->use = SLOT_WRITE;
+	slot->to = to;
+	slot->written += to - from;
+	slot->rq = (struct lane_request){ .op = LANE_WRITE,
+		                          .buf = (uint8_t *)piece_bytes(piece) + from,
+		                          .len = to - from,
+		                          .offset = piece->offset + from };
+	lane_submit(r->lane, &slot->rq);
+}
+
+/* Of a piece that was compared only the blocks that differ are written; false when none is left. */
+static bool slot_write_next(struct runner *r, struct slot *slot)
+{
+	const struct piece *piece = slot->piece;
+	size_t from, to;
+
+	if (!next_differing_range(slot->buf, piece_bytes(piece), piece->len, slot->to, &from, &to))
+		return false;
+	slot_write(r, slot, from, to);
+	return true;
+}
+
+static int note_range(struct runner *r, const struct slot *slot)
+{
+	const struct piece *piece = slot->piece;
+	const struct lane_request *rq = &slot->rq;
+
+	add_written(r, rq->len);
+	return add_record(r, rq->offset, rq->len,
+	                  rq->len == piece->len ? piece->digest : digest_of(rq->buf, rq->len));
+}
+
+static int piece_written(struct runner *r, struct slot *slot)
+{
+	struct piece *piece = slot->piece;
+	size_t equal = piece->len - slot->written;
+	int status = 0;
+
+	if (r->undo)
+		status = undo_note_new(r->undo, piece->offset, piece_bytes(piece), piece->len,
+		                       &r->report.error);
+	atomic_fetch_add(&r->equal, equal);
+	atomic_fetch_add(&r->done, equal);
+	return status;
 }
 
 static int write_done(struct runner *r, struct slot *slot)
@@ -151,33 +200,19 @@ static int write_done(struct runner *r, struct slot *slot)
 	struct piece *piece = slot->piece;
 	int code = slot->rq.result, status = 0;
 
-	slot->use = SLOT_FREE;
-	slot->piece = NULL;
 	if (code == -EIO || code == -EREMOTEIO || code == -ETIMEDOUT)
-		status = retry_write(r, piece, code);
+		status = retry_write(r, slot->rq.buf, slot->rq.len, slot->rq.offset, code);
 	else if (code < 0)
-		status = runner_fail(r, code, piece->offset, "write");
-	if (status == 0 && r->undo)
-		status = undo_note_new(r->undo, piece->offset, piece_bytes(piece), piece->len,
-		                       &r->report.error);
-	if (status == 0) {
-		add_written(r, piece->len);
-		status = add_record(r, piece);
-	}
-	piece_put(piece);
+		status = runner_fail(r, code, slot->rq.offset, "write");
+	if (status == 0)
+		status = note_range(r, slot);
+	if (status == 0 && slot->to < piece->len && slot_write_next(r, slot))
+		return 0;
+	if (status == 0)
+		status = piece_written(r, slot);
+	slot->use = SLOT_FREE;
+	piece_put(take(slot->piece));
 	return status;
-}
-
-static void slot_write(struct runner *r, struct slot *slot, struct piece *piece)
-{
-	const uint8_t *data = piece_bytes(piece);
-
-	slot->use = SLOT_WRITE;
-	slot->piece = piece;
-	slot->rq = (struct lane_request){
-		.op = LANE_WRITE, .buf = (uint8_t *)data, .len = piece->len, .offset = piece->offset
-	};
-	lane_submit(r->lane, &slot->rq);
 }
 
 /* What is about to be overwritten becomes durable in the undo file, all that is pending at once. */
@@ -192,6 +227,15 @@ static int keep_pending(struct runner *r)
 			status = undo_keep(r->undo, r->slots[i].piece->offset, r->slots[i].buf,
 			                   r->slots[i].piece->len, &r->report.error);
 	return status < 0 ? status : undo_commit(r->undo, &r->report.error);
+}
+
+static void write_differing(struct runner *r, struct slot *slot)
+{
+	slot->written = slot->to = 0;
+	if (slot->rq.result < 0 || slot->rq.done < slot->piece->len)
+		slot_write(r, slot, 0, slot->piece->len);
+	else
+		slot_write_next(r, slot);
 }
 
 /* Write the pieces that were found to differ; before the very first of them the ends are wiped. */
@@ -209,7 +253,7 @@ static int write_pending(struct runner *r)
 	for (unsigned i = 0; i < r->n_slots && status == 0; i++)
 		if (r->slots[i].use == SLOT_DIFFERS) {
 			r->n_pending--;
-			slot_write(r, &r->slots[i], r->slots[i].piece);
+			write_differing(r, &r->slots[i]);
 		}
 	return status;
 }
@@ -352,7 +396,9 @@ int runner_write_piece(struct runner *r, struct piece *piece)
 		piece_put(piece);
 		return status;
 	}
-	slot_write(r, slot, piece);
+	slot->piece = piece;
+	slot->written = 0;
+	slot_write(r, slot, 0, piece->len);
 	return 0;
 }
 
@@ -465,7 +511,7 @@ static int dispatch(struct runner *r, struct piece *piece)
 		return runner_write_piece(r, piece);
 	else if (status == 0) { /* a hole of a new file is zero already */
 		atomic_fetch_add(&r->done, piece->len);
-		status = add_record(r, piece);
+		status = add_record(r, piece->offset, piece->len, piece->digest);
 		piece_put(piece);
 		return status;
 	}

@@ -75,6 +75,8 @@ struct slot {
 	struct piece *piece;
 	size_t record; /* SLOT_VERIFY: index */
 	uint8_t *buf;  /* PIECE_LEN; for SLOT_COMPARE and SLOT_VERIFY */
+	size_t to; /* SLOT_WRITE: what is behind this in the piece has yet to be compared again */
+	size_t written; /* bytes of the piece */
 };
 
 struct runner {

@@ -257,6 +257,28 @@ static void undo_keeps_once(void **state)
 	medium_close(source);
 }
 
+static void ranges(void **state)
+{
+	static uint8_t a[256 * KIB], b[256 * KIB];
+	size_t from = 0, to = 0;
+
+	(void)state;
+	assert_false(next_differing_range(a, b, sizeof(a), 0, &from, &to));
+	b[5000] = b[20000] = 1; /* close together: one range */
+	b[200000] = 1;
+	b[sizeof(b) - 1] = 1;
+	assert_true(next_differing_range(a, b, sizeof(a), 0, &from, &to));
+	assert_int_equal(from, 4096);
+	assert_int_equal(to, 20480);
+	assert_true(next_differing_range(a, b, sizeof(a) - 5, to, &from, &to));
+	assert_int_equal(from, 196608);
+	assert_int_equal(to, 200704);
+	assert_false(next_differing_range(a, b, sizeof(a) - 5, to, &from, &to));
+	assert_true(next_differing_range(a, b, sizeof(a), 200704, &from, &to));
+	assert_int_equal(from, 258048);
+	assert_int_equal(to, sizeof(a));
+}
+
 static void sizes(void **state)
 {
 	uint64_t v = 0;
@@ -281,6 +303,7 @@ int main(void)
 		cmocka_unit_test(probe_wrapped),
 		cmocka_unit_test(probe_lost_writes),
 		cmocka_unit_test(diagnose_kinds),
+		cmocka_unit_test(ranges),
 		cmocka_unit_test(cursor_reads_around),
 		cmocka_unit_test(undo_keeps_once),
 		cmocka_unit_test(sizes),
