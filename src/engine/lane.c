@@ -26,7 +26,8 @@ struct lane *lane_new(struct medium *m, unsigned depth)
 		return NULL;
 	lane->m = m;
 	/* Not to be had in some containers: then requests go one by one. */
-	lane->has_ring = m->fd >= 0 && io_uring_queue_init(depth, &lane->ring, 0) == 0;
+	lane->has_ring =
+		m->fd >= 0 && !m->hooks_only && io_uring_queue_init(depth, &lane->ring, 0) == 0;
 	return lane;
 }
 

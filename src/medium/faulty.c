@@ -317,6 +317,8 @@ int faulty_wrap(struct medium **m, const char *spec, struct ism_error *err)
 	above->forward = (*m)->forward;
 	above->writable = (*m)->writable;
 	above->stop = (*m)->stop;
+	above->fd = (*m)->fd; /* of the one below, which closes it */
+	above->hooks_only = true;
 	y->below = *m;
 	*m = take(above);
 	return 0;

@@ -61,10 +61,11 @@ struct medium {
 	bool forward;           /* reads must go on where the last one ended */
 	bool skips;             /* forward: reads may also go on further ahead */
 	bool writable;
-	int fd;         /* for asynchronous I/O with any length, offset and address that are
-	                   multiples of `align`; -1 = use the hooks */
-	uint32_t align; /* bytes; 1 = any. The hooks take any length and offset all the same */
-	unsigned depth; /* requests in flight that suit it; 0 = no opinion */
+	int fd;          /* for asynchronous I/O with any length, offset and address that are
+	                    multiples of `align`; -1 = use the hooks */
+	bool hooks_only; /* `fd` is for asking the kernel about the device, not for its bytes */
+	uint32_t align;  /* bytes; 1 = any. The hooks take any length and offset all the same */
+	unsigned depth;  /* requests in flight that suit it; 0 = no opinion */
 	const atomic_bool *stop; /* may be NULL */
 	/* kept by medium.c */
 	uint64_t position; /* forward: next byte that ops->read will give */
