@@ -101,8 +101,8 @@ starts() {
 	unplug P1
 }
 
+# bats test_tags=long
 @test "a whole live system from Debian's live-build: Secure Boot starts it from the stick" {
-	[ -n "$ISOMORPH_LONG" ] || skip "long run only"
 	[ -e "$images/live.iso" ] || skip "live-build did not run: it needs root and the package live-build"
 	new_stick "$stick" $((600 * MiB))
 	plug L1 "$stick"
