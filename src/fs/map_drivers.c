@@ -9,5 +9,6 @@ const struct fs_driver *const fs_map_drivers[] = {
 	&fs_driver_swap,
 	&fs_driver_fat,
 	&fs_driver_xfs,
+	&fs_driver_ntfs,
 	NULL,
 };
