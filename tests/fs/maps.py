@@ -217,6 +217,6 @@ def churn(place, rng, steps, sync=0.0):
                     for name in os.listdir(os.path.join(place, folder)):
                         os.unlink(os.path.join(place, folder, name))
                 continue
-            if e.errno in (5, 30):
+            if e.errno in (5, 30, 108):
                 return
             raise

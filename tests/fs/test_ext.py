@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Allocation maps of ext2, ext3 and ext4 against libext2fs (dumpe2fs, e2fsck, debugfs) and the kernel."""
 import os
-import random
-import re
+import resource
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import maps  # noqa: E402
+from ext_case import MIB, ExtCase, fill, make  # noqa: E402
 from maps import run  # noqa: E402
 
-MIB = 1 << 20
 VARIANTS = {  # name: (MiB, mke2fs options)
     'ext2, 1 KiB blocks': (40, '-t ext2 -b 1024'),
     'ext2, 4 KiB blocks': (200, '-t ext2 -b 4096'),
@@ -20,7 +20,7 @@ VARIANTS = {  # name: (MiB, mke2fs options)
     'ext4': (300, '-t ext4 -b 4096'),
     'ext4, 1 KiB blocks': (64, '-t ext4 -b 1024'),
     'ext4, 2 KiB blocks': (64, '-t ext4 -b 2048'),
-    'ext4, 64 KiB blocks': (600, '-t ext4 -b 65536'),
+    'ext4, 64 KiB blocks': (160, '-t ext4 -b 65536 -g 2048'),
     'tiny': (1, '-t ext4 -b 1024 -O ^has_journal'),
     'bigalloc': (300, '-t ext4 -b 4096 -O bigalloc -C 65536'),
     'bigalloc, 1 KiB blocks': (100, '-t ext4 -b 1024 -O bigalloc -C 16384'),
@@ -42,99 +42,15 @@ VARIANTS = {  # name: (MiB, mke2fs options)
     'short last group': (73, '-t ext4 -b 1024'),
     'big inodes, inline data': (100, '-t ext4 -b 4096 -I 1024 -O inline_data,ea_inode,casefold,encrypt,verity'),
 }
-
-
-def make(path, mib, options, extra=0):
-    with open(path, 'wb') as f:
-        f.truncate(mib * MIB + extra)
-    run('mke2fs', '-q', '-F', *options.split(), path, str(mib * 1024) + 'k')
-
-
-def oracle(path):
-    """(runs that libext2fs calls free, bytes of the file system, header) by dumpe2fs."""
-    text = run('dumpe2fs', path)
-    head = dict(re.findall(r'^([^:\n]+): +(.*)$', text.split('\n\nGroup 0:')[0], re.M))
-    size = int(head['Block size'])
-    ratio = int(head.get('Cluster size', size)) // size
-    end = int(head['Block count']) * size
-    free = []
-    for line in re.findall(r'^  Free blocks: (.*)$', text, re.M):
-        for item in line.split(', ') if line.strip() else []:
-            first, _, last = item.partition('-')
-            free.append((int(first) * size, min(end, (int(last or first) + ratio) * size)))
-    return maps.merge(free), end, head
-
-
-def debugfs(path, commands):
-    p = os.path.join(os.path.dirname(path), 'commands')
-    with open(p, 'w') as f:
-        f.write('\n'.join(commands) + '\n')
-    run('debugfs', '-w', '-f', p, path)
-
-
-def fill(path, folder, rng, share):
-    """Write files, delete some, write more, with libext2fs: works for what the kernel here cannot mount."""
-    free = int(oracle(path)[2]['Free blocks']) * int(oracle(path)[2]['Block size'])
-    sizes = [0, 100, 3000, 20000, 150000, max(200000, int(free * share / 12))]
-    sources = []
-    for i, size in enumerate(sizes):
-        sources.append(os.path.join(folder, f'source{i}'))
-        with open(sources[-1], 'wb') as f:
-            f.write(rng.randbytes(size))
-    for round_ in range(3):
-        names = [(f'd{i % 3}/r{round_}-{i}', rng.choice(sources)) for i in range(20)]
-        debugfs(path, [f'mkdir d{i}' for i in range(3) if round_ == 0] +
-                [f'write {source} {name}' for name, source in names] +
-                [f'rm {name}' for name, _ in names if rng.random() < 0.4])
-    run('e2fsck', '-fy', path, ok=(0, 1))
-
-
-def files_of(path, folder):
-    """Every file by libext2fs's own reading."""
-    place = os.path.join(folder, 'dump')
-    os.mkdir(place)
-    run('debugfs', '-R', f'rdump / {place}', path)
-    tree = maps.tree(place)
-    run('rm', '-rf', place)
-    return tree
-
-
-class ExtCase(unittest.TestCase):
-    def setUp(self):
-        folder = maps.workdir()
-        self.dir = folder.__enter__()
-        self.addCleanup(folder.__exit__, None, None, None)
-        self.rng = random.Random(f'{maps.SEED} {self.id()}')
-        self.image = os.path.join(self.dir, 'image')
-        self.copy = os.path.join(self.dir, 'copy')
-
-    def check_superset(self, m, path):
-        """Nothing that libext2fs calls used is missing; what is there besides, in bytes."""
-        free, end, head = oracle(path)
-        used = maps.invert(free, end)
-        missing = maps.both(maps.invert(m.runs, end), used)
-        self.assertFalse(missing, f'used, and not in the map: {maps.total(missing)} bytes, first {missing[:3]}')
-        size = os.path.getsize(path)
-        self.assertFalse(maps.both(maps.invert(m.runs, size), [(end, size)] if end < size else []), 'the tail')
-        besides = maps.both(m.runs, free)
-        return besides, head
-
-    def check_copy(self, m):
-        """A copy of nothing but the map is the same file system."""
-        maps.copy_used(self.image, m.runs, self.copy)
-        run('e2fsck', '-fn', self.copy)
-        before = files_of(self.image, self.dir)
-        self.assertEqual(before, files_of(self.copy, self.dir))
-        return before
-
-    def check_exact(self, name):
-        m = maps.fsmap('ext4', self.image)
-        self.assertFalse(m.all_used, m.why)
-        self.assertEqual((m.state, m.why), ('clean', '-'))
-        besides, head = self.check_superset(m, self.image)
-        self.assertEqual(besides, [], f'{name}: in the map, though libext2fs calls it free')
-        self.assertEqual(m.facts['uuid'], head['Filesystem UUID'])
-        return m
+AGED = {
+    'ext2': (24, '-t ext2 -b 1024'),
+    'ext3': (40, '-t ext3 -b 1024 -J size=4'),
+    'ext4': (60, '-t ext4 -b 4096'),
+    'ext4, many groups': (30, '-t ext4 -b 1024 -g 1024 -J size=2'),
+    'bigalloc': (60, '-t ext4 -b 1024 -O bigalloc -C 8192'),
+    'uninit_bg': (40, '-t ext4 -b 1024 -O ^metadata_csum,uninit_bg'),
+    'meta_bg': (40, '-t ext4 -b 1024 -O meta_bg,^resize_inode'),
+}
 
 
 class Variants(ExtCase):
@@ -154,6 +70,33 @@ class Variants(ExtCase):
             facts = maps.fsmap('ext4', self.image).facts
             self.assertEqual((facts['type'], facts['label']), (kind, 'sixteenletterslo'))
             self.assertEqual(run('blkid', '-p', '-o', 'value', '-s', 'TYPE', self.image).strip(), kind)
+
+    def test_aged_by_the_kernel(self):
+        for name, (mib, options) in AGED.items():
+            with self.subTest(name):
+                make(self.image, mib, options)
+                for _ in range(2):  # the second time over what the first has freed
+                    with maps.mounted(self.image, 'ext4') as place:
+                        maps.churn(place, self.rng, 250 * maps.N, sync=0.02)
+                m = self.check_exact(name)
+                self.assertGreater(len(m.runs), 5)
+                before = self.check_copy(m)
+                with maps.mounted(self.copy, 'ext4', 'ro') as place:
+                    self.assertEqual(before, maps.tree(place))
+
+    def test_terabytes_in_seconds(self):
+        for tib, options in ((2, '-t ext4'), (15, '-t ext4 -O ^flex_bg -m 0'), (15, '-t ext4')):
+            with self.subTest(tib):
+                make(self.image, tib * MIB, options + ' -E lazy_itable_init=1,nodiscard')
+                start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+                m = maps.fsmap('ext4', self.image)
+                used = resource.getrusage(resource.RUSAGE_CHILDREN)
+                self.assertFalse(m.all_used, m.why)
+                self.assertLess(used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime, 15)
+                self.assertLess(time.monotonic() - start, 120)
+                self.assertLess(maps.total(m.runs), 400 << 30)
+                if tib == 2 or maps.N > 1:
+                    self.assertEqual(self.check_superset(m, self.image)[0], [])
 
 
 if __name__ == '__main__':
