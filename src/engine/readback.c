@@ -135,12 +135,13 @@ static int keep_some(struct runner *r)
 
 int readback_records(struct runner *r)
 {
+	bool again = atomic_load(&r->phase) == ISM_PHASE_LAST;
 	uint64_t total = 0;
 	int status = drop_cache(r);
 
 	for (size_t i = 0; i < r->n_records; i++)
 		total += r->records[i].len;
-	runner_phase(r, ISM_PHASE_VERIFY, total);
+	runner_phase(r, again ? ISM_PHASE_LAST : ISM_PHASE_VERIFY, total);
 	for (size_t i = 0; i < r->n_records && status == 0 && r->mismatches < MISMATCHES_MAX; i++) {
 		const struct record *record = &r->records[i];
 		struct slot *slot = NULL;
