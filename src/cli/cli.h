@@ -102,6 +102,8 @@ void say(const struct cli_options *o, const char *fmt, ...) __attribute__((forma
 /** usage_error() - "isomorph: …" and where the help is; returns ISM_USAGE */
 int usage_error(const struct verb *verb, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+/** usage_json() - what the last usage_error() said as a document on stdout; nothing if none did */
+void usage_json(const struct verb *verb);
 /**
  * show_error() - "isomorph: WHERE: MESSAGE (at byte N)" and the hint on stderr; with --json the
  * document on stdout Frees @err; returns its exit status. Adds "the same command with sudo" where
@@ -109,8 +111,22 @@ int usage_error(const struct verb *verb, const char *fmt, ...)
  */
 int show_error(const struct cli_options *o, const char *verb, struct ism_error *err);
 void print_error(const struct ism_error *err);
+/** print_target_error() - print_error(), with "the same command with sudo" where root is what is
+ * missing */
+void print_target_error(const struct cli_options *o, const struct ism_error *err);
+
+/**
+ * text_step() - length of the next character of @s, or of one byte that belongs to none
+ * @ret_shown: it is valid UTF-8 and does no mischief in a terminal or a log
+ */
+size_t text_step(const char *s, bool *ret_shown);
 /** put_clean() - what comes from a disk or a server may hold anything; a terminal is to see text */
 void put_clean(const char *s, FILE *out);
+/** text_clean() - the same in place */
+void text_clean(char *s);
+/** clean() - the same for an argument of printf: @s itself, or a copy that stays; NULL is allowed
+ */
+const char *clean(const char *s);
 
 /** at_terminal() - somebody can be asked */
 bool at_terminal(void);
@@ -133,6 +149,7 @@ struct progress_view {
 	bool terminal;
 	unsigned lines; /* drawn, to go back over */
 	uint64_t last_ms;
+	uint64_t phases; /* see phases_of() */
 	bool quiet;
 };
 void progress_start(struct progress_view *v, const struct cli_options *o);

@@ -49,32 +49,53 @@ static bool confirm_target(const struct ism_plan *plan, const struct ism_plan_ta
 	if (t->is_new)
 		return true;
 	if (t->is_file)
-		return ask_yes("Overwrite the file %s?", t->path);
+		return ask_yes("Overwrite the file %s?", clean(t->path));
 	if (t->device->fixed || (t->warnings && *t->warnings))
 		return ask_word(base_name(t->path), "%s is a %s.", t->path,
 		                t->device->fixed ? "built-in disk" : "member of a set of disks");
 	return ask_yes(plan->verb == ISM_VERB_ERASE ? "Erase %s?" : "Overwrite %s?", t->path);
 }
 
+/* Something that is there will be overwritten, and nobody has said yes to that. */
+static bool is_question(const struct cli_options *o, const struct ism_plan *plan)
+{
+	if (o->yes || o->dry_run || plan->verb == ISM_VERB_VERIFY)
+		return false;
+	for (size_t i = 0; i < plan->n_targets; i++)
+		if (!plan->targets[i].is_new)
+			return true;
+	return false;
+}
+
+static int not_confirmed(const struct verb *verb, const struct cli_options *o)
+{
+	struct ism_error err = { .code = -ECANCELED,
+		                 .status = ISM_INTERRUPTED,
+		                 .message = strdup("not confirmed: nothing was changed"),
+		                 .offset = ISM_NO_OFFSET };
+	char *json = o->json ? ism_error_json(verb->name, &err) : NULL;
+
+	fputs("Nothing was changed.\n", stderr);
+	if (json)
+		puts(json);
+	free(json);
+	ism_error_clear(&err);
+	return ISM_INTERRUPTED;
+}
+
 /* -1 = go on, else the exit status. */
 static int confirm(const struct verb *verb, const struct cli_options *o,
                    const struct ism_plan *plan)
 {
-	bool ask = false;
-
-	if (o->yes || plan->verb == ISM_VERB_VERIFY)
+	if (!is_question(o, plan))
 		return -1;
-	for (size_t i = 0; i < plan->n_targets; i++)
-		ask |= !plan->targets[i].is_new;
-	if (ask && !at_terminal())
+	if (!at_terminal())
 		return usage_error(verb,
 		                   "nobody can be asked here: --yes says that the target may be "
 		                   "overwritten");
 	for (size_t i = 0; i < plan->n_targets; i++)
-		if (!confirm_target(plan, &plan->targets[i])) {
-			fputs("Nothing was changed.\n", stderr);
-			return ISM_INTERRUPTED;
-		}
+		if (!confirm_target(plan, &plan->targets[i]))
+			return not_confirmed(verb, o);
 	return -1;
 }
 
@@ -85,7 +106,8 @@ static void print_mounts(const struct ism_plan *plan)
 			const struct ism_partition *p = &plan->targets[i].device->parts[k];
 
 			for (char **m = p->mounts; m && *m; m++)
-				fprintf(stderr, "  %s is mounted at %s\n", p->path, *m);
+				fprintf(stderr, "  %s is mounted at %s\n", clean(p->path),
+				        clean(*m));
 		}
 }
 
@@ -120,7 +142,7 @@ static int run_job(const struct verb *verb, struct cli_options *o, struct ism_jo
 	enum ism_status status;
 	int answer;
 
-	if (!o->quiet && (!o->json || !o->yes))
+	if (is_question(o, plan) || (!o->quiet && !o->json))
 		show_plan(plan);
 	if (o->dry_run) {
 		char *json = o->json ? ism_plan_json(plan) : NULL;

@@ -20,12 +20,18 @@ static int unknown_verb(const char *name)
 	names[n] = NULL;
 	near = nearest(name, names);
 	if (near)
-		fprintf(stderr, "isomorph: there is no command '%s'; did you mean '%s'?\n", name,
-		        near);
-	else
-		fprintf(stderr, "isomorph: there is no command '%s'\n", name);
-	fputs("Try 'isomorph --help'.\n", stderr);
-	return ISM_USAGE;
+		return usage_error(NULL, "there is no command '%s'; did you mean '%s'?", name,
+		                   near);
+	return usage_error(NULL, "there is no command '%s'", name);
+}
+
+/* Also when the options were not understood. */
+static bool json_wanted(char **argv)
+{
+	for (; *argv && strcmp(*argv, "--") != 0; argv++)
+		if (strcmp(*argv, "--json") == 0)
+			return true;
+	return false;
 }
 
 int main(int argc, char **argv)
@@ -51,11 +57,14 @@ int main(int argc, char **argv)
 	}
 	verb = verb_find(argv[1]);
 	if (!verb)
-		return unknown_verb(argv[1]);
-	status = options_parse(verb, argc, argv, &o, &args, &n);
+		status = unknown_verb(argv[1]);
+	else
+		status = options_parse(verb, argc, argv, &o, &args, &n);
 	if (status < 0)
 		status = verb->run(verb, &o, args, n);
 	free(args);
+	if (status == ISM_USAGE && json_wanted(argv))
+		usage_json(verb);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		if (status == ISM_DONE)
 			status = ISM_FAILED;

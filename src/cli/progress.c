@@ -33,7 +33,7 @@ static void format_line(char *out, size_t cap, const struct ism_target_progress 
 	char done[24], total[24], speed[24], eta[24];
 	size_t n;
 
-	n = (size_t)snprintf(out, cap, "%s %s %3u %%", p->path, ism_phase_name(p->phase),
+	n = (size_t)snprintf(out, cap, "%s %s %3u %%", clean(p->path), ism_phase_name(p->phase),
 	                     (unsigned)(p->fraction * 100));
 	if (p->phase != ISM_PHASE_DATA && p->phase != ISM_PHASE_VERIFY)
 		return;
@@ -81,13 +81,20 @@ static void log_lines(const struct ism_progress *p)
 static void put_json_string(const char *s)
 {
 	fputc('"', stderr);
-	for (; *s; s++)
+	while (*s) {
+		bool shown;
+		size_t n = text_step(s, &shown);
+
 		if (*s == '"' || *s == '\\')
 			fprintf(stderr, "\\%c", *s);
-		else if ((unsigned char)*s < 0x20 || (unsigned char)*s >= 0x7f)
+		else if (shown || n > 1)
+			fwrite(s, 1, n, stderr);
+		else if ((unsigned char)*s < 0x80)
 			fprintf(stderr, "\\u%04x", (unsigned char)*s);
 		else
-			fputc(*s, stderr);
+			fputs("\\ufffd", stderr);
+		s += n;
+	}
 	fputc('"', stderr);
 }
 
@@ -114,10 +121,21 @@ static void json_line(const struct ism_progress *p)
 	fflush(stderr);
 }
 
+/* Another number when any target comes to another phase: a JSON reader is told at once. */
+static uint64_t phases_of(const struct ism_progress *p)
+{
+	uint64_t phases = 0;
+
+	for (size_t i = 0; i < p->n_targets; i++)
+		phases = phases * 31 + (unsigned)p->targets[i].phase;
+	return phases;
+}
+
 void progress_show(const struct ism_progress *p, void *view)
 {
 	struct progress_view *v = view;
 	uint64_t every = v->mode == PROGRESS_PLAIN ? LOG_EVERY_MS : JSON_EVERY_MS;
+	uint64_t phases = v->mode == PROGRESS_JSON ? phases_of(p) : 0;
 
 	if (v->mode == PROGRESS_NONE)
 		return;
@@ -125,8 +143,9 @@ void progress_show(const struct ism_progress *p, void *view)
 		draw(v, p);
 		return;
 	}
-	if (v->last_ms && p->elapsed_ms - v->last_ms < every && !p->last)
+	if (v->last_ms && p->elapsed_ms - v->last_ms < every && !p->last && phases == v->phases)
 		return;
+	v->phases = phases;
 	v->last_ms = p->elapsed_ms ? p->elapsed_ms : 1;
 	if (v->mode == PROGRESS_JSON)
 		json_line(p);
@@ -149,6 +168,7 @@ void progress_notice(const char *path, const char *sentence, void *view)
 		put_json_string(sentence);
 		fputs("}\n", stderr);
 	} else {
-		fprintf(stderr, "%s%s%s\n", path ? path : "", path ? ": " : "", sentence);
+		fprintf(stderr, "%s%s%s\n", path ? clean(path) : "", path ? ": " : "",
+		        clean(sentence));
 	}
 }

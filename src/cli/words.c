@@ -15,7 +15,7 @@ const char *text_size(char *buf, uint64_t bytes)
 	size_t u = 0;
 
 	if (bytes < 1024) {
-		snprintf(buf, 24, "%u bytes", (unsigned)bytes);
+		snprintf(buf, 24, "%u byte%s", (unsigned)bytes, bytes == 1 ? "" : "s");
 		return buf;
 	}
 	for (; v >= 1023.95 && u + 1 < sizeof(units) / sizeof(units[0]); u++)
@@ -43,6 +43,7 @@ char *text_device(const struct ism_device *d)
 	             model, text_size(size, d->size), d->bus ? ", " : "", d->bus ? d->bus : "",
 	             d->serial ? ", serial " : "", d->serial ? d->serial : "") < 0)
 		return NULL;
+	text_clean(s);
 	return s;
 }
 
@@ -58,14 +59,19 @@ void say(const struct cli_options *o, const char *fmt, ...)
 	fputc('\n', stderr);
 }
 
+static char *usage_said; /* for usage_json() */
+
 int usage_error(const struct verb *verb, const char *fmt, ...)
 {
 	va_list args;
 
-	fputs("isomorph: ", stderr);
+	free(usage_said);
 	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
+	if (vasprintf(&usage_said, fmt, args) < 0)
+		usage_said = NULL;
 	va_end(args);
+	fputs("isomorph: ", stderr);
+	put_clean(usage_said ? usage_said : "out of memory", stderr);
 	if (verb)
 		fprintf(stderr, "\nTry 'isomorph %s --help'.\n", verb->name);
 	else
@@ -73,13 +79,28 @@ int usage_error(const struct verb *verb, const char *fmt, ...)
 	return ISM_USAGE;
 }
 
-void put_clean(const char *s, FILE *out)
+void usage_json(const struct verb *verb)
 {
-	for (; *s; s++)
-		fputc((unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s, out);
+	struct ism_error err = {
+		.code = -EINVAL, .status = ISM_USAGE, .message = usage_said, .offset = ISM_NO_OFFSET
+	};
+	char *json = usage_said ? ism_error_json(verb ? verb->name : NULL, &err) : NULL;
+
+	if (json)
+		puts(json);
+	free(json);
 }
 
-void print_error(const struct ism_error *err)
+static void print_hint(const char *hint)
+{
+	if (!hint)
+		return;
+	fputs("hint: ", stderr);
+	put_clean(hint, stderr);
+	fputc('\n', stderr);
+}
+
+static void print_fault(const struct ism_error *err)
 {
 	fputs("isomorph: ", stderr);
 	if (err->where) {
@@ -91,16 +112,49 @@ void print_error(const struct ism_error *err)
 		fprintf(stderr, " (at byte %llu, sector %llu)", (unsigned long long)err->offset,
 		        (unsigned long long)(err->offset / 512));
 	fputc('\n', stderr);
-	if (err->hint) {
-		fputs("hint: ", stderr);
-		put_clean(err->hint, stderr);
-		fputc('\n', stderr);
-	}
+}
+
+void print_error(const struct ism_error *err)
+{
+	print_fault(err);
+	print_hint(err->hint);
 }
 
 static bool needs_quotes(const char *s)
 {
-	return !*s || strpbrk(s, " \t\n\"'\\$&;|<>()*?[]#~`!{}") != NULL;
+	return !*s || strpbrk(s, " \"'\\$&;|<>()*?[]#~`!{}^=%") != NULL;
+}
+
+static bool is_plain(const char *s)
+{
+	bool shown = true;
+
+	while (*s && shown)
+		s += text_step(s, &shown);
+	return shown;
+}
+
+/* What a terminal cannot show goes as the shell's $'…' does it. */
+static void put_escaped(const char *s)
+{
+	fputs("$'", stderr);
+	for (; *s; s++)
+		if ((unsigned char)*s < 0x20 || (unsigned char)*s >= 0x7f)
+			fprintf(stderr, "\\%03o", (unsigned char)*s);
+		else
+			fprintf(stderr, *s == '\'' || *s == '\\' ? "\\%c" : "%c", *s);
+	fputc('\'', stderr);
+}
+
+static void put_quoted(const char *s)
+{
+	fputc('\'', stderr);
+	for (; *s; s++)
+		if (*s == '\'')
+			fputs("'\\''", stderr);
+		else
+			fputc(*s, stderr);
+	fputc('\'', stderr);
 }
 
 /* The same command with sudo, as it can be pasted. */
@@ -111,34 +165,31 @@ static void print_sudo(const struct cli_options *o)
 		const char *s = o->argv[i];
 
 		fputc(' ', stderr);
-		if (!needs_quotes(s)) {
-			put_clean(s, stderr);
-			continue;
-		}
-		fputc('\'', stderr);
-		for (; *s; s++)
-			if (*s == '\'')
-				fputs("'\\''", stderr);
-			else
-				fputc(*s, stderr);
-		fputc('\'', stderr);
+		if (!is_plain(s))
+			put_escaped(s);
+		else if (needs_quotes(s))
+			put_quoted(s);
+		else
+			fputs(s, stderr);
 	}
 	fputc('\n', stderr);
 }
 
+void print_target_error(const struct cli_options *o, const struct ism_error *err)
+{
+	print_fault(err);
+	if (geteuid() != 0 && (err->code == -EACCES || err->code == -EPERM))
+		print_sudo(o);
+	else
+		print_hint(err->hint);
+}
+
 int show_error(const struct cli_options *o, const char *verb, struct ism_error *err)
 {
-	bool sudo = geteuid() != 0 && (err->code == -EACCES || err->code == -EPERM);
 	int status = err->status ? (int)err->status : ISM_FAILED;
 	char *json;
 
-	if (sudo) {
-		free(err->hint);
-		err->hint = NULL;
-	}
-	print_error(err);
-	if (sudo)
-		print_sudo(o);
+	print_target_error(o, err);
 	if (o->json) {
 		json = ism_error_json(verb, err);
 		if (json)

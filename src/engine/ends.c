@@ -72,12 +72,15 @@ int ends_wipe(struct runner *r)
 	if (status < 0)
 		return status;
 	r->report.changed = true;
+	atomic_store(&r->ends, ENDS_UNSURE);
 	status = runner_io(r, LANE_WRITE, zeros, (size_t)MIN(HEAD_LEN, size), 0);
 	if (status == 0 && size > from)
 		status = runner_io(r, LANE_WRITE, zeros, (size_t)(size - from), from);
 	if (status == 0)
 		status = runner_flush(r);
 	r->wiped = status == 0;
+	if (r->wiped)
+		atomic_store(&r->ends, ENDS_BLANK);
 	runner_phase(r, (enum ism_phase)phase, total);
 	atomic_store(&r->done, done);
 	return status;
@@ -199,10 +202,11 @@ static void unmake(struct runner *r)
 {
 	_error_ struct ism_error why = { 0 };
 
-	if (r->target->is_new ||
+	if (r->target->is_new || !runner_calm(r) ||
 	    medium_write(r->medium, zeros, r->medium->physical_size, 0, &why) < 0)
 		return;
-	medium_flush(r->medium, &why);
+	if (medium_flush(r->medium, &why) == 0)
+		atomic_store(&r->ends, ENDS_BLANK);
 }
 
 static int write_head(struct runner *r)
@@ -214,11 +218,14 @@ static int write_head(struct runner *r)
 	if (status < 0)
 		return status;
 	runner_phase(r, ISM_PHASE_LAST, r->medium->physical_size);
+	atomic_store(&r->ends, ENDS_UNSURE);
 	status = write_head_part(r, true);
 	if (status == 0 && r->policy.verify)
 		status = readback_again(r);
 	if (status < 0)
 		unmake(r);
+	else
+		atomic_store(&r->ends, ENDS_WHOLE);
 	return status;
 }
 

@@ -16,7 +16,7 @@
 #define TRY_PAUSE_US 100000
 #define TRY_STEP     (64 * KIB)
 #define DISCARD_UNIT MIB  /* larger than the granularity of devices */
-#define DRAIN_MS     1200 /* how long a stopped runner waits for what is in flight */
+#define CALM_MS      1000 /* how long a stopped runner waits for what is in flight */
 
 static const _Alignas(MEDIUM_BUFFER_ALIGN) uint8_t zeros[PIECE_LEN];
 
@@ -338,6 +338,23 @@ int runner_drain(struct runner *r)
 			return runner_fail(r, status, ISM_NO_OFFSET, "go on");
 	}
 	return 0;
+}
+
+bool runner_calm(struct runner *r)
+{
+	uint64_t until = now_ms() + CALM_MS;
+
+	while (lane_in_flight(r->lane) && now_ms() < until) {
+		struct lane_request *rq = lane_reap(r->lane, 50);
+
+		if (rq && rq != &r->io) {
+			struct slot *slot = (struct slot *)rq;
+
+			slot->use = SLOT_FREE;
+			piece_put(take(slot->piece));
+		}
+	}
+	return lane_in_flight(r->lane) == 0;
 }
 
 int runner_settle(struct runner *r)
@@ -683,19 +700,7 @@ static int run(struct runner *r)
 /* Give what is in flight a moment; what does not come back is left to the kernel for ever. */
 static void leave(struct runner *r)
 {
-	uint64_t until = now_ms() + DRAIN_MS;
-	struct lane_request *rq;
-
-	while (lane_in_flight(r->lane) && now_ms() < until) {
-		rq = lane_reap(r->lane, 50);
-		if (rq && rq != &r->io) {
-			struct slot *slot = (struct slot *)rq;
-
-			slot->use = SLOT_FREE;
-			piece_put(take(slot->piece));
-		}
-	}
-	if (lane_in_flight(r->lane)) {
+	if (!runner_calm(r)) {
 		r->abandoned = true;
 		pool_abandon(r->shared->pool, lane_in_flight(r->lane));
 	}

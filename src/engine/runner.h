@@ -79,6 +79,14 @@ struct slot {
 	size_t written; /* bytes of the piece */
 };
 
+/** enum ends_state - what the target looks like to whoever finds it */
+enum ends_state {
+	ENDS_OLD,    /* as it was before the job */
+	ENDS_UNSURE, /* its first block is being changed */
+	ENDS_BLANK,  /* its first block is zero */
+	ENDS_WHOLE,  /* all of it is written, and read back if that was wanted */
+};
+
 struct runner {
 	struct shared *shared;
 	struct target *target;
@@ -113,6 +121,7 @@ struct runner {
 	uint64_t tail_start; /* bytes; the last MiB of the target */
 	uint64_t end;        /* bytes; behind the last piece of the source */
 	bool wiped;
+	atomic_int ends; /* enum ends_state */
 	unsigned mismatches;
 	/* read by the thread that watches */
 	atomic_int phase;
@@ -142,6 +151,9 @@ int runner_await_source(struct runner *r);
 void runner_phase(struct runner *r, enum ism_phase phase, uint64_t total);
 /** runner_drain() - wait until nothing is in flight; differences found meanwhile stay pending */
 int runner_drain(struct runner *r);
+/** runner_calm() - wait for what is in flight, after a failure too; false if it does not come back
+ */
+bool runner_calm(struct runner *r);
 /** runner_settle() - wait until nothing is in flight and nothing is pending */
 int runner_settle(struct runner *r);
 /** runner_write_piece() - start writing @piece (reference taken over); waits for a free slot */

@@ -39,7 +39,7 @@ static enum ism_status status_of(const struct ism_target_report *report, bool di
 }
 
 static const char *state_of(const struct ism_job *job, const struct ism_target_report *report,
-                            bool is_new)
+                            bool is_new, int ends)
 {
 	bool writing = job->options.verb != ISM_VERB_VERIFY;
 
@@ -49,13 +49,17 @@ static const char *state_of(const struct ism_job *job, const struct ism_target_r
 		return report->changed ? "complete" : "complete: it held the image already";
 	if (!report->changed)
 		return is_new ? "not there: nothing was written" : "unchanged";
+	if (ends == ENDS_WHOLE)
+		return "complete, but what was to follow failed";
 	if (job->options.verb == ISM_VERB_CAPTURE && !is_new)
 		return "cut off: what was given out is no whole image";
 	if (is_new)
 		return "unfinished: what was written is in the .part file beside it";
 	if (!report->wiped)
 		return "damaged: its first MiB could not be made blank";
-	return "unfinished: its first MiB is blank, so that nothing takes it for whole";
+	if (ends == ENDS_BLANK)
+		return "unfinished: its first MiB is blank, so that nothing takes it for whole";
+	return "unfinished, and it cannot be said what its first MiB holds: do not use it";
 }
 
 /* Take over what the runner says; it has ended, or is never heard of again. */
@@ -101,7 +105,8 @@ void job_report_target(struct ism_job *job, struct job_target *t, size_t i)
 	report->status = status_of(report, job->options.verb == ISM_VERB_VERIFY);
 	if (report->status == ISM_DONE && job->options.verb == ISM_VERB_VERIFY)
 		report->verified = true;
-	report->state = state_of(job, report, t->target->is_new);
+	report->state =
+		state_of(job, report, t->target->is_new, r ? atomic_load(&r->ends) : ENDS_OLD);
 }
 
 bool job_is_over(struct ism_job *job)
@@ -296,6 +301,7 @@ void job_watch(struct ism_job *job, const struct ism_observer *o)
 				watch_stall(job, t, i);
 		}
 		watch_stop(job, &stop_since);
-		job_show(job, o, false);
+		if (!job_is_over(job)) /* else the last one comes */
+			job_show(job, o, false);
 	}
 }

@@ -87,11 +87,11 @@ holds() {
 	a_disk 4M
 	: >image
 	before=$(sum "$disk")
-	run ! "$iso" write --yes image "$disk"
+	run -1 "$iso" write --yes image "$disk"
 	says "empty"
-	run ! bash -c '"$0" write --yes - "$1" <image' "$iso" "$disk"
+	run -1 bash -c '"$0" write --yes - "$1" <image' "$iso" "$disk"
 	[ "$(sum "$disk")" = "$before" ]
-	run ! "$iso" write image new
+	run -1 "$iso" write image new
 	[ ! -e new ]
 	[ ! -e new.part ]
 }
@@ -257,7 +257,7 @@ holds() {
 	ln d1 hard
 	cp image f1
 	ln f1 f2
-	run ! "$iso" write --yes image f1 f2
+	run -5 "$iso" write --yes image f1 f2
 	[ "$(sum "$disk")" = "$before" ]
 }
 
