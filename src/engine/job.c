@@ -244,7 +244,7 @@ static int check_targets(struct ism_job *job, struct ism_error *err)
 			                       .is_partition = t->target->is_partition,
 			                       .size = t->target->size,
 			                       .warnings = t->warnings };
-		if (!is_writing(job) && t->target->is_new)
+		if (job->options.verb != ISM_VERB_WRITE && t->target->is_new)
 			return ism_error_usage(err, t->target->path, "does not exist");
 	}
 	return 0;

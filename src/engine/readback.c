@@ -8,6 +8,8 @@
 #include "engine/diagnose.h"
 #include "engine/runner.h"
 
+#define NARROW_STEP (64 * KIB)
+
 /* Another piece of this window has just what was found here: the medium answers with a wrong
  * address. */
 static bool found_elsewhere(const struct runner *r, uint64_t digest, uint64_t offset, uint64_t *ret)
@@ -86,6 +88,26 @@ static int mismatch_error(struct runner *r)
 	return ism_error_hint(err, "%s", mismatch_hint(m->kind));
 }
 
+uint64_t readback_narrow(struct runner *r, int code, uint64_t offset, size_t len)
+{
+	size_t step = MAX((size_t)NARROW_STEP, (size_t)r->medium->sector_size);
+	_free_ uint8_t *buf = medium_buffer(step);
+	uint64_t end = offset + len;
+
+	while (buf && is_bad_sector(code) && offset < end && !runner_stopping(r)) {
+		size_t n = (size_t)MIN((uint64_t)step, end - offset), got = 0;
+
+		if (medium_read(r->medium, buf, n, offset, &got, NULL) == 0 && got == n) {
+			offset += n;
+			continue;
+		}
+		if (step <= r->medium->sector_size)
+			break;
+		step = r->medium->sector_size;
+	}
+	return offset;
+}
+
 int readback_done(struct runner *r, struct slot *slot)
 {
 	const struct record *record = &r->records[slot->record];
@@ -93,7 +115,8 @@ int readback_done(struct runner *r, struct slot *slot)
 
 	slot->use = SLOT_FREE;
 	if (code < 0)
-		return runner_fail(r, code, record->offset, "read back what was written");
+		return runner_fail(r, code, readback_narrow(r, code, record->offset, record->len),
+		                   "read back what was written");
 	if (slot->rq.done < record->len)
 		return ism_error_set(&r->report.error, -EIO, r->target->path,
 		                     record->offset + slot->rq.done,
@@ -104,7 +127,7 @@ int readback_done(struct runner *r, struct slot *slot)
 	return 0;
 }
 
-static int drop_cache(struct runner *r)
+int readback_drop_cache(struct runner *r)
 {
 	const char *how = "none";
 	int status = medium_drop_cache(r->medium, 0, r->medium->size, &how, &r->report.error);
@@ -137,7 +160,7 @@ int readback_records(struct runner *r)
 {
 	bool again = atomic_load(&r->phase) == ISM_PHASE_LAST;
 	uint64_t total = 0;
-	int status = drop_cache(r);
+	int status = readback_drop_cache(r);
 
 	for (size_t i = 0; i < r->n_records; i++)
 		total += r->records[i].len;
@@ -174,7 +197,7 @@ int readback_range(struct runner *r, const uint8_t *want, size_t len, uint64_t o
 
 	if (len == 0)
 		return 0;
-	status = drop_cache(r);
+	status = readback_drop_cache(r);
 	if (status < 0)
 		return status;
 	got = medium_buffer(len);

@@ -282,7 +282,9 @@ static int compare_done(struct runner *r, struct slot *slot)
 		slot->piece = NULL;
 		status = 0;
 		if (code < 0)
-			status = runner_fail(r, code, piece->offset, "read");
+			status = runner_fail(r, code,
+			                     readback_narrow(r, code, piece->offset, piece->len),
+			                     "read");
 		else if (!whole)
 			status = ism_error_set(&r->report.error, -EBADMSG, r->target->path,
 			                       piece->offset + slot->rq.done,
@@ -688,6 +690,8 @@ static int run(struct runner *r)
 		status = ends_wipe(r);
 	if (status == 0 && r->policy.write && r->shared->unused == ISM_UNUSED_DISCARD)
 		status = discard_unused(r);
+	if (status == 0 && r->policy.write && r->policy.compare)
+		status = readback_drop_cache(r);
 	if (status == 0)
 		status = move_data(r);
 	if (status == 0)

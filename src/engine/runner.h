@@ -174,6 +174,11 @@ int ends_finish(struct runner *r);
 
 /** readback_records() - read back what was written and forget it */
 int readback_records(struct runner *r);
+/** readback_drop_cache() - later reads come from the medium; the report says how */
+int readback_drop_cache(struct runner *r);
+/** readback_narrow() - where in [offset, offset + len), whose read gave @code, the first sector is
+ * that cannot be read; @offset itself if that cannot be told */
+uint64_t readback_narrow(struct runner *r, int code, uint64_t offset, size_t len);
 /** readback_done() - a SLOT_VERIFY request has ended */
 int readback_done(struct runner *r, struct slot *slot);
 /** readback_range() - [offset, offset + len) of the target must be @want, now */

@@ -298,13 +298,41 @@ static bool is_old(struct medium *source, const struct undo_index *index, uint64
 	       medium_read_all(source, old, len, offset, NULL) == 0 && memcmp(old, now, len) == 0;
 }
 
+/* 1 = the target's start is blank and was not made so by the job itself when it was done: that job,
+ * or an undoing of it, was interrupted. What it was writing then may be half new and half old, and
+ * cannot be told from changes by others; nobody works with a disk whose first MiB is blank. */
+static int was_interrupted(const struct undo_index *index, struct medium *target, uint8_t *buf,
+                           struct ism_error *err)
+{
+	size_t len = (size_t)MIN(UNDO_LEN_MAX, target->size);
+	uint8_t sum[32];
+	int r = medium_read_all(target, buf, len, 0, err);
+
+	if (r < 0)
+		return r;
+	if (!len || buf[0] || memcmp(buf, buf + 1, len - 1) != 0)
+		return 0;
+	for (size_t i = 0; i < index->n_new; i++) {
+		const struct undo_entry *e = &index->new[i];
+
+		if (e->offset || e->len > len)
+			continue;
+		if (hash_sha256(buf, (size_t)e->len, sum) < 0)
+			return ism_error_oom(err);
+		if (memcmp(sum, e->sha256, 32) == 0)
+			return 0;
+	}
+	return 1;
+}
+
 int undo_check(struct medium *source, struct medium *target, struct ism_error *err)
 {
 	const struct undo_index *index = undo_index_of(source);
 	_free_ uint8_t *now = medium_buffer(UNDO_LEN_MAX);
+	int status = now ? was_interrupted(index, target, now, err) : ism_error_oom(err);
 
-	if (!now)
-		return ism_error_oom(err);
+	if (status != 0)
+		return MIN(status, 0);
 	for (size_t i = 0; i < index->n_new; i++) {
 		const struct undo_entry *e = &index->new[i];
 		uint8_t sum[32];
