@@ -10,6 +10,7 @@
 #define RANGE_BLOCK ((size_t)4 * KIB)
 #define RANGE_GAP   ((size_t)64 * KIB) /* equal bytes that part two ranges at least */
 #define FLIPS_MAX   64                 /* more wrong bits than this in a sector are no flips */
+#define RUN_LEN     16                 /* fewer equal bytes say nothing */
 
 size_t first_difference(const uint8_t *a, const uint8_t *b, size_t len)
 {
@@ -47,14 +48,20 @@ static unsigned bits_wrong(const uint8_t *a, const uint8_t *b, size_t len)
 	return n;
 }
 
+/* From the first wrong byte on, which need not be where a sector begins. */
+static bool run_is(const uint8_t *got, size_t len, size_t at, uint8_t byte)
+{
+	return len - at >= RUN_LEN && bytes_are(got + at, MIN((size_t)LOOK_LEN, len - at), byte);
+}
+
 enum ism_mismatch_kind diagnose(const uint8_t *got, const uint8_t *want, size_t len, size_t at)
 {
 	size_t from = at - at % LOOK_LEN;
 	size_t n = want ? MIN((size_t)LOOK_LEN, len - from) : len;
 
-	if (bytes_are(got + from, n, 0))
+	if (bytes_are(got + from, n, 0) || run_is(got, len, at, 0))
 		return ISM_MISMATCH_ZEROS;
-	if (bytes_are(got + from, n, 0xff))
+	if (bytes_are(got + from, n, 0xff) || run_is(got, len, at, 0xff))
 		return ISM_MISMATCH_ONES;
 	if (want && bits_wrong(got + from, want + from, n) <= FLIPS_MAX)
 		return ISM_MISMATCH_BIT_FLIPS;

@@ -88,6 +88,9 @@ static int open_source(struct ism_job *job, struct ism_error *err)
 		ism_error_usage(err, job->source->name, "is no isomorph image");
 		return ism_error_hint(err, "other images are written: isomorph write IMAGE TARGET");
 	}
+	if (job->options.verb == ISM_VERB_UNDO && !undo_index_of(job->source)->n_old)
+		return ism_error_usage(err, job->options.source,
+		                       "keeps nothing: that job changed nothing");
 	if (job->options.verb != ISM_VERB_UNDO && undo_index_of(job->source)) {
 		ism_error_usage(err, job->options.source, "is an undo file, not an image");
 		return ism_error_hint(err, "use: isomorph undo %s TARGET", job->options.source);
@@ -263,9 +266,6 @@ static int check_undo(struct ism_job *job, struct ism_error *err)
 			"has %llu bytes, but the undo file is of a disk of %llu (%s)",
 			(unsigned long long)t->size, (unsigned long long)job->source->size,
 			(const char *)index->header.target);
-	if (!index->n_old)
-		return ism_error_usage(err, job->options.source,
-		                       "keeps nothing: that job changed nothing");
 	r = carrier_open(t->path, NULL, &target, err);
 	return r < 0 ? r : undo_check(job->source, target, err);
 }

@@ -329,8 +329,14 @@ int undo_check(struct medium *source, struct medium *target, struct ism_error *e
 {
 	const struct undo_index *index = undo_index_of(source);
 	_free_ uint8_t *now = medium_buffer(UNDO_LEN_MAX);
-	int status = now ? was_interrupted(index, target, now, err) : ism_error_oom(err);
+	int status = now ? 0 : ism_error_oom(err);
 
+	/* All of the undo file is whole before anything is put back. */
+	for (size_t i = 0; i < index->n_old && status == 0; i++)
+		status = medium_read_all(source, now, (size_t)index->old[i].len,
+		                         index->old[i].offset, err);
+	if (status == 0)
+		status = was_interrupted(index, target, now, err);
 	if (status != 0)
 		return MIN(status, 0);
 	for (size_t i = 0; i < index->n_new; i++) {

@@ -153,6 +153,16 @@ load common
 	[ "$(sum file)" = "$old" ]
 }
 
+@test "a disk that began like a file of another program comes back too" {
+	a_disk 4M
+	printf 'QFI\373\0\0\0\3' | dd of="$disk" conv=notrunc,fsync status=none
+	old=$(sum "$disk")
+	noise image 2M
+	run -0 "$iso" write --yes --undo kept image "$disk"
+	run -0 "$iso" undo --yes kept "$disk"
+	[ "$(sum "$disk")" = "$old" ]
+}
+
 @test "two targets with --undo are exit 2" {
 	noise image 1M
 	run -2 "$iso" write --yes --undo kept image a b
