@@ -382,9 +382,13 @@ static struct slot *free_slot(struct runner *r)
 int runner_slot(struct runner *r, bool with_buf, struct slot **ret)
 {
 	struct slot *slot;
+	int status;
 
+	/* A medium that does all at once never makes us wait below. */
+	if (wait_failed(r, &status))
+		return runner_fail(r, status, ISM_NO_OFFSET, "go on");
 	while (!(slot = free_slot(r))) {
-		int status = r->n_pending ? write_pending(r) : runner_reap(r, 100);
+		status = r->n_pending ? write_pending(r) : runner_reap(r, 100);
 
 		if (status < 0)
 			return status;
@@ -449,6 +453,8 @@ int runner_io(struct runner *r, enum lane_op op, const void *buf, size_t len, ui
 	struct lane_request *rq = &r->io;
 	int status = runner_drain(r);
 
+	if (status == 0 && wait_failed(r, &status))
+		status = runner_fail(r, status, offset, words[op]);
 	if (status < 0)
 		return status;
 	*rq = (struct lane_request){

@@ -27,6 +27,7 @@ enum fault_kind {
 	FAULT_STALL,
 	FAULT_READ_BPS,
 	FAULT_WRITE_BPS,
+	FAULT_FLUSH_MS,
 };
 
 static const struct fault_word {
@@ -46,6 +47,7 @@ static const struct fault_word {
 	{ "stall@", FAULT_STALL },
 	{ "read-bps=", FAULT_READ_BPS },
 	{ "write-bps=", FAULT_WRITE_BPS },
+	{ "flush-ms=", FAULT_FLUSH_MS },
 };
 
 struct fault {
@@ -225,6 +227,7 @@ static int faulty_flush(struct medium *m, struct ism_error *err)
 	struct faulty *y = m->priv;
 	int r = ask(m, 0, 0, err);
 
+	usleep((useconds_t)(1000 * setting(y, FAULT_FLUSH_MS)));
 	return r < 0 ? r : medium_flush(y->below, err);
 }
 

@@ -19,6 +19,7 @@
  *   gone@O             once O was touched every request is ENODEV
  *   stall@O            a request that touches O never ends (until the program does)
  *   read-bps=N, write-bps=N  no faster than N bytes a second
+ *   flush-ms=N         a flush takes N milliseconds more
  */
 int faulty_wrap(struct medium **m, const char *spec, struct ism_error *err);
 /** faulty_spec_for() - what the environment variable ISOMORPH_FAULTY ("PATH=SPEC;PATH=SPEC") says
