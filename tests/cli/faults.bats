@@ -94,7 +94,7 @@ caught() {
 
 @test "gone in the middle, gone while it is verified" {
 	a_disk_and_image
-	caught gone@6M "No such device"
+	caught gone@6M "the device is gone" "byte 6291456"
 	truncate -s 16M other.img
 	loop other.img
 	# the last write of all before it, so that verifying finds it gone
