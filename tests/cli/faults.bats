@@ -69,7 +69,7 @@ caught() {
 	for at in 0 600000; do # then it cannot even be wiped
 		ISOMORPH_FAULTY="$disk=write-error@$at" run -1 "$iso" write --yes image "$disk"
 		says "cannot write"
-		says "cannot be said what its first MiB holds"
+		says "could not be made blank"
 	done
 }
 
@@ -80,7 +80,7 @@ caught() {
 	says "byte 6291456"
 	ISOMORPH_FAULTY="$disk=full@15M" run -1 "$iso" write --yes image "$disk"
 	says "byte 15728640"
-	says "cannot be said what its first MiB holds"
+	says "could not be made blank"
 	ISOMORPH_FAULTY="$PWD/new=full@6M" run -1 "$iso" write image new
 	says "No space left"
 	[ ! -e new ]
