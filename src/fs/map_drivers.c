@@ -8,6 +8,7 @@ const struct fs_driver *const fs_map_drivers[] = {
 	&fs_driver_ext,
 	&fs_driver_swap,
 	&fs_driver_fat,
+	&fs_driver_exfat,
 	&fs_driver_xfs,
 	&fs_driver_ntfs,
 	&fs_driver_btrfs,
