@@ -7,19 +7,10 @@
 
 #include "base/cleanup.h"
 #include "fs/names.h"
+#include "fs/verdict.h"
 #include "medium/view.h"
 
 #define MMP_CLEAN 0xff4d4d50u
-
-/* Everything counts as used, and this is why. */
-static int all_used(struct fs_facts *facts, enum fs_state state, const char *why)
-{
-	facts->all_used = true;
-	facts->state = state;
-	free(facts->why);
-	facts->why = text_format("%s: all of it counts as used", why);
-	return facts->why ? 0 : -ENOMEM;
-}
 
 /* As libblkid tells the three from each other. */
 static const char *type_of(const struct ext_super *s)
@@ -34,9 +25,8 @@ static int fill_facts(const struct ext_super *s, struct fs_facts *facts)
 	facts->type = type_of(s);
 	facts->size = s->blocks * s->block_size;
 	facts->block_size = s->block_size * s->cluster_blocks;
-	facts->label = s->label[0] ? strdup(s->label) : NULL;
 	facts->uuid = fs_uuid_text(s->uuid);
-	return facts->uuid && (facts->label || !s->label[0]) ? 0 : -ENOMEM;
+	return facts->uuid ? fs_label(s->label, sizeof(s->label), &facts->label) : -ENOMEM;
 }
 
 /* Return: why what the superblock says of its own state forbids to believe the bitmaps, or NULL. */
@@ -135,7 +125,8 @@ static int map_by_journal(struct ext *e, struct fs_facts *facts)
 		r = ext_groups_map(e);
 	ext_replay_clear(&replay);
 	if (r >= 0 && why)
-		r = all_used(facts, facts->state == FS_CLEAN ? FS_DAMAGED : facts->state, why);
+		r = fs_all_used(facts, facts->state == FS_CLEAN ? FS_DAMAGED : facts->state, "%s",
+		                why);
 	return r;
 }
 
@@ -146,20 +137,17 @@ static int say_oddities(const struct ext *e, struct fs_facts *facts)
 
 	if (facts->all_used)
 		return 0;
-	if (bad || bitmaps || eio || e->miscounted) {
-		facts->state = FS_DAMAGED;
-		facts->why = text_format(
-			"block groups with damaged descriptors: %u, damaged bitmaps: %u, "
-			"unreadable bitmaps: %u, wrong free counts: %u; what is not certain counts "
-			"as used (e2fsck -f mends it)",
-			bad, bitmaps, eio, e->miscounted);
-		return facts->why ? 0 : -ENOMEM;
-	}
-	if (facts->state == FS_DIRTY) {
-		facts->why = strdup("it was not unmounted cleanly: used is what its journal says, "
-		                    "and what was used before");
-		return facts->why ? 0 : -ENOMEM;
-	}
+	if (bad || bitmaps || eio || e->miscounted)
+		return fs_say(facts, FS_DAMAGED,
+		              "block groups with damaged descriptors: %u, damaged bitmaps: %u, "
+		              "unreadable bitmaps: %u, wrong free counts: %u; what is not certain "
+		              "counts as used (e2fsck -f mends it)",
+		              bad, bitmaps, eio, e->miscounted);
+	if (facts->state == FS_DIRTY)
+		return fs_say(
+			facts, FS_DIRTY,
+			"it was not unmounted cleanly: used is what its journal says, and what "
+			"was used before");
 	return 0;
 }
 
@@ -170,14 +158,15 @@ static int read_map(struct ext *e, struct fs_facts *facts)
 	int r;
 
 	if (why)
-		return all_used(facts, state, why);
+		return fs_all_used(facts, state, "%s", why);
 	if (facts->size > e->m->size)
-		return all_used(facts, FS_DAMAGED, "it is larger than the partition that holds it");
+		return fs_all_used(facts, FS_DAMAGED,
+		                   "it is larger than the partition that holds it");
 	r = mmp_forbids(e, &why);
 	if (r < 0)
 		return r;
 	if (why)
-		return all_used(facts, FS_DIRTY, why);
+		return fs_all_used(facts, FS_DIRTY, "%s", why);
 	/* The boot block and the superblock, which no bitmap need speak of. */
 	r = fs_map_add(e->map, 0, MAX(EXT_SUPER_OFFSET + EXT_SUPER_LEN, e->s.block_size));
 	if (r >= 0)

@@ -52,7 +52,7 @@ struct ext_super {
 	uint16_t state;
 	bool has_csum; /* group descriptors have checksums, and flags that mean something */
 	uint8_t uuid[16];
-	char label[17];
+	char label[16];
 };
 
 /** ext_super_parse() - @raw: EXT_SUPER_LEN bytes. Return: 0, -EBADMSG, -EOPNOTSUPP with @err */
@@ -62,7 +62,6 @@ bool ext_super_same_layout(const struct ext_super *a, const struct ext_super *b)
 /** ext_has_super() - this group begins with a copy of the superblock */
 bool ext_has_super(const struct ext_super *s, uint32_t group);
 
-uint32_t ext_crc32c(uint32_t crc, const void *p, size_t len);
 uint16_t ext_crc16(uint16_t crc, const void *p, size_t len);
 
 /** struct ext_window - blocks [first, first + n) as they are on the medium */

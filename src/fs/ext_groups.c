@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "fs/ext.h"
+#include "fs/verdict.h"
 #include "medium/view.h"
 
 #define DESC_BLOCK_UNINIT 0x2
@@ -120,11 +121,11 @@ static bool desc_csum_ok(const struct ext_super *s, uint32_t group, const uint8_
 	const uint8_t none[2] = { 0 };
 
 	if (s->ro_compat & EXT_RO_METADATA_CSUM) {
-		uint32_t crc = ext_crc32c(s->csum_seed, &number, sizeof(number));
+		uint32_t crc = fs_crc32c(s->csum_seed, &number, sizeof(number));
 
-		crc = ext_crc32c(crc, d, 0x1e);
-		crc = ext_crc32c(crc, none, sizeof(none));
-		crc = ext_crc32c(crc, d + 0x20, s->desc_size - 0x20);
+		crc = fs_crc32c(crc, d, 0x1e);
+		crc = fs_crc32c(crc, none, sizeof(none));
+		crc = fs_crc32c(crc, d + 0x20, s->desc_size - 0x20);
 		return (crc & 0xffff) == stored;
 	}
 	if (s->ro_compat & EXT_RO_GDT_CSUM) {
@@ -302,7 +303,7 @@ static bool bitmap_ok(struct ext *e, const struct ext_group *g, const uint8_t *b
 	if (e->lenient)
 		return true;
 	if (s->ro_compat & EXT_RO_METADATA_CSUM) {
-		uint32_t crc = ext_crc32c(s->csum_seed, bits, s->clusters_per_group / 8);
+		uint32_t crc = fs_crc32c(s->csum_seed, bits, s->clusters_per_group / 8);
 		uint32_t mask = s->desc_size >= 64 ? UINT32_MAX : UINT16_MAX;
 
 		if ((crc & mask) != g->bitmap_csum) {

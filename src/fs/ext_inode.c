@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "fs/ext.h"
+#include "fs/verdict.h"
 #include "medium/view.h"
 
 #define INODE_EXTENTS     0x80000
@@ -89,7 +90,7 @@ static bool node_csum_ok(const struct inode_walk *w, const uint8_t *node)
 	if (!(w->e->s.ro_compat & EXT_RO_METADATA_CSUM))
 		return true;
 	return tail + 4 <= w->e->s.block_size &&
-	       ext_crc32c(w->csum_seed, node, tail) == le32_at(node + tail);
+	       fs_crc32c(w->csum_seed, node, tail) == le32_at(node + tail);
 }
 
 static int read_leaf(struct inode_walk *w, const uint8_t *entry)
@@ -185,9 +186,9 @@ static bool inode_csum_ok(struct inode_walk *w, uint8_t *inode)
 		memset(inode + 0x82, 0, 2);
 		mask = UINT32_MAX;
 	}
-	crc = ext_crc32c(s->csum_seed, &number, sizeof(number));
-	w->csum_seed = ext_crc32c(crc, inode + 0x64, 4); /* generation */
-	return (ext_crc32c(w->csum_seed, inode, s->inode_size) & mask) == stored;
+	crc = fs_crc32c(s->csum_seed, &number, sizeof(number));
+	w->csum_seed = fs_crc32c(crc, inode + 0x64, 4); /* generation */
+	return (fs_crc32c(w->csum_seed, inode, s->inode_size) & mask) == stored;
 }
 
 static int read_inode(struct inode_walk *w, uint8_t *inode)

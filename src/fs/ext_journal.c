@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "fs/ext.h"
+#include "fs/verdict.h"
 #include "medium/view.h"
 
 #define JBD_MAGIC 0xc03b3998u
@@ -97,10 +98,10 @@ static int next_block(struct journal *j, uint32_t *ret_logical)
 static bool block_csum_ok(const struct journal *j, const uint8_t *block, size_t len, size_t at)
 {
 	const uint8_t none[4] = { 0 };
-	uint32_t crc = ext_crc32c(j->seed, block, at);
+	uint32_t crc = fs_crc32c(j->seed, block, at);
 
-	crc = ext_crc32c(crc, none, sizeof(none));
-	crc = ext_crc32c(crc, block + at + 4, len - at - 4);
+	crc = fs_crc32c(crc, none, sizeof(none));
+	crc = fs_crc32c(crc, block + at + 4, len - at - 4);
 	return crc == be32_at(block + at);
 }
 
@@ -140,7 +141,7 @@ static const char *check_super(struct journal *j, const uint8_t *raw)
 	j->seed = UINT32_MAX;
 	if (j->has_csum && (raw[0x50] != 4 || !block_csum_ok(j, raw, 1024, 0xfc)))
 		return damaged;
-	j->seed = ext_crc32c(UINT32_MAX, raw + 0x30, 16);
+	j->seed = fs_crc32c(UINT32_MAX, raw + 0x30, 16);
 	j->maxlen = be32_at(raw + 0x10);
 	j->first = be32_at(raw + 0x14);
 	j->sequence = be32_at(raw + 0x18);
@@ -181,9 +182,9 @@ static int take_tag(struct journal *j, const uint8_t *tag, uint32_t sequence)
 		j->crc = crc32_ieee(j->crc, copy, size);
 	}
 	if (j->has_csum) {
-		uint32_t crc = ext_crc32c(j->seed, be_sequence, sizeof(be_sequence));
+		uint32_t crc = fs_crc32c(j->seed, be_sequence, sizeof(be_sequence));
 
-		crc = ext_crc32c(crc, copy, size);
+		crc = fs_crc32c(crc, copy, size);
 		if (j->incompat & JBD_INCOMPAT_CSUM_V3 ? crc != be32_at(tag + 12)
 		                                       : (crc & 0xffff) != be32_at(tag + 4) >> 16)
 			j->doubtful = true;

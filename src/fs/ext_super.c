@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The superblock of ext2, ext3 and ext4: features, geometry, where its copies lie. Spec: kernel
  * documentation, ext4 "Super Block". */
-#include <isa-l/crc.h>
-
 #include "fs/ext.h"
+#include "fs/verdict.h"
 
 /* All whose effect on the block bitmaps, or lack of one, is known. */
 #define KNOWN_INCOMPAT \
@@ -15,11 +14,6 @@
 	 EXT_RO_BIGALLOC | EXT_RO_METADATA_CSUM | 0x1000 | 0x2000 | 0x4000 | 0x8000 | 0x10000)
 
 #define BLOCKS_PER_GROUP_MIN 256 /* mke2fs makes none smaller; it bounds the number of groups */
-
-uint32_t ext_crc32c(uint32_t crc, const void *p, size_t len)
-{
-	return crc32_iscsi((unsigned char *)p, (int)len, crc);
-}
 
 /* CRC-16 with the polynomial 0x8005, reflected. */
 uint16_t ext_crc16(uint16_t crc, const void *p, size_t len)
@@ -151,7 +145,7 @@ static void read_names(const uint8_t *raw, struct ext_super *s)
 	s->has_csum = s->ro_compat & (EXT_RO_GDT_CSUM | EXT_RO_METADATA_CSUM);
 	s->csum_seed = s->incompat & EXT_INCOMPAT_CSUM_SEED
 	                       ? le32_at(raw + 0x270)
-	                       : ext_crc32c(UINT32_MAX, s->uuid, sizeof(s->uuid));
+	                       : fs_crc32c(UINT32_MAX, s->uuid, sizeof(s->uuid));
 }
 
 int ext_super_parse(const uint8_t *raw, struct ext_super *ret, struct ism_error *err)
@@ -175,7 +169,7 @@ int ext_super_parse(const uint8_t *raw, struct ext_super *ret, struct ism_error 
 	if (s.ro_compat & EXT_RO_METADATA_CSUM) {
 		if (raw[0x175] != 1)
 			return unsupported(err, "checksum type", raw[0x175]);
-		if (ext_crc32c(UINT32_MAX, raw, 0x3fc) != le32_at(raw + 0x3fc))
+		if (fs_crc32c(UINT32_MAX, raw, 0x3fc) != le32_at(raw + 0x3fc))
 			return bad(err, "checksum");
 	}
 	r = read_sizes(raw, &s, err);

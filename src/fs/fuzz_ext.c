@@ -5,6 +5,7 @@
 
 #include "../../fuzz/fuzz.h"
 #include "fs/ext.h"
+#include "fs/verdict.h"
 
 #define MEDIUM_SIZE (64 * MIB)
 
@@ -84,7 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!mended)
 		return 0;
 	memcpy(mended, data, size);
-	crc = le32_of(ext_crc32c(UINT32_MAX, data + EXT_SUPER_OFFSET, 0x3fc));
+	crc = le32_of(fs_crc32c(UINT32_MAX, data + EXT_SUPER_OFFSET, 0x3fc));
 	memcpy(mended + csum, &crc, sizeof(crc));
 	read_map((struct span){ mended, size }, "ext4");
 	free(mended);

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "fs/map.h"
 #include "fs/names.h"
+#include "fs/verdict.h"
 #include "medium/view.h"
 
 #define SIGNATURE_LEN 10
@@ -40,27 +41,15 @@ static uint32_t find_page(const uint8_t *head, size_t len, bool *ret_hibernated)
 
 static int fill_facts(const uint8_t *head, uint32_t page, uint64_t size, struct fs_facts *facts)
 {
-	char label[17] = { 0 };
-
-	memcpy(label, head + 1052, 16);
 	facts->type = "swap";
 	facts->block_size = page;
 	facts->size = MIN(size, ((uint64_t)le32_at(head + 1028) + 1) * page);
-	facts->label = label[0] ? strdup(label) : NULL;
 	if (!bytes_are_zero(head + 1036, 16)) {
 		facts->uuid = fs_uuid_text(head + 1036);
 		if (!facts->uuid)
 			return -ENOMEM;
 	}
-	return facts->label || !label[0] ? 0 : -ENOMEM;
-}
-
-static int all_used(struct fs_facts *facts, enum fs_state state, const char *why)
-{
-	facts->all_used = true;
-	facts->state = state;
-	facts->why = strdup(why);
-	return facts->why ? 0 : -ENOMEM;
+	return fs_label(head + 1052, 16, &facts->label);
 }
 
 /* A version 1 area counts its pages from 0; what it calls bad stands in the first one too. */
@@ -89,12 +78,11 @@ static int swap_map_read(struct medium *m, struct fs_map *map, struct fs_facts *
 		                     "there is no swap signature: all of it counts as used");
 	r = fill_facts(head, page, m->size, facts);
 	if (r >= 0 && is_image)
-		r = all_used(facts, FS_HIBERNATED,
-		             "a hibernated system lies in this swap area: all of it counts as used "
-		             "(start that system and shut it down)");
+		r = fs_all_used(facts, FS_HIBERNATED,
+		                "a hibernated system lies in this swap area "
+		                "(start that system and shut it down)");
 	else if (r >= 0 && !header_ok(head, page))
-		r = all_used(facts, FS_DAMAGED,
-		             "the swap header is not understood: all of it counts as used");
+		r = fs_all_used(facts, FS_DAMAGED, "the swap header is not understood");
 	else if (r >= 0)
 		r = fs_map_add(map, 0, page);
 	return r < 0 ? ism_error_oom(err) : 0;

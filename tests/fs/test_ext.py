@@ -37,7 +37,7 @@ VARIANTS = {  # name: (MiB, mke2fs options)
     'packed_meta_blocks': (200, '-t ext4 -b 1024 -E packed_meta_blocks=1'),
     'big flex groups, few blocks a group': (64, '-t ext4 -b 1024 -g 1024 -G 64'),
     'eager tables': (100, '-t ext4 -b 1024 -E lazy_itable_init=0,lazy_journal_init=0'),
-    'orphan_file, mmp, quota, csum_seed': (150, '-t ext4 -b 4096 -O orphan_file,mmp,quota,project,metadata_csum_seed'),
+    'orphan_file, quota, csum_seed': (150, '-t ext4 -b 4096 -O orphan_file,quota,project,metadata_csum_seed'),
     'fast_commit': (150, '-t ext4 -b 4096 -O fast_commit'),
     'short last group': (73, '-t ext4 -b 1024'),
     'big inodes, inline data': (100, '-t ext4 -b 4096 -I 1024 -O inline_data,ea_inode,casefold,encrypt,verity'),

@@ -233,6 +233,7 @@ class Damage(ExtCase):
 
     def test_mount_protection(self):
         make(self.image, 16, '-t ext4 -b 1024 -O mmp')
+        self.check_exact('mmp')
         block = int(header(self.image)['MMP block number'])
         poke(self.image, block * 1024 + 4, b'\x50\x4d\x4d\x12')
         self.check_all_used('dirty', 'in use')
