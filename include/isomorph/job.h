@@ -181,6 +181,12 @@ struct ism_target_report {
 	const char *state;      /* a sentence: what the target holds now */
 };
 
+/** struct ism_damage - bytes of the disk that an image should hold and does not */
+struct ism_damage {
+	uint64_t offset, len;
+	unsigned first_part, last_part; /* numbers of the partitions that they touch; 0 = none, or not known */
+};
+
 struct ism_report {
 	enum ism_verb verb;
 	enum ism_status status;
@@ -193,6 +199,9 @@ struct ism_report {
 	struct ism_error error; /* of the source or the job; code 0 = none */
 	const struct ism_target_report *targets;
 	size_t n_targets;
+	const struct ism_damage *damaged; /* in order; the first thousand */
+	size_t n_damaged;
+	uint64_t damaged_bytes; /* of all */
 };
 
 struct ism_job;

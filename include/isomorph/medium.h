@@ -36,6 +36,7 @@ struct tap; /* the library's own */
  * @bmap:       path of a bmap file; NULL = the one beside the image, if there is one
  * @no_bmap:    do not look for one
  * @raw:        the bytes as they are: no format is probed
+ * @damaged:    what cannot be had of a damaged or unfinished isomorph image is zeros, and counted
  * @threads:    decoding threads, 0 = one a processor
  * @tap:        shown every byte of a carrier that comes only once; NULL = none
  * @stop:       when it becomes true, a read that waits ends with -ECANCELED; NULL = never
@@ -44,6 +45,7 @@ struct ism_open_options {
 	const char *bmap;
 	bool no_bmap;
 	bool raw;
+	bool damaged;
 	unsigned threads;
 	struct tap *tap;
 	const atomic_bool *stop;

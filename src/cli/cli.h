@@ -40,6 +40,7 @@ enum cli_option {
 	OPT_AS,
 	OPT_BMAP,
 	OPT_CHECKSUMS,
+	OPT_DAMAGED,
 	OPT_DELTA,
 	OPT_DRY_RUN,
 	OPT_EJECT,

@@ -31,6 +31,8 @@ static const struct option_text {
 	{ OPT_KEYRING, "keyring", 0, "FILE", "the checksum file must be signed by a key in FILE" },
 	{ OPT_NO_CHECKSUMS, "no-checksums", 0, NULL, "do not look for checksums beside a URL" },
 	{ OPT_HASH, "sha256", 0, NULL, "read all of it and give its SHA-256" },
+	{ OPT_DAMAGED, "damaged", 0, NULL,
+	  "what a damaged or unfinished image does not give any more becomes zeros" },
 	{ OPT_DELTA, "delta", 0, NULL,
 	  "read the target first and write only what differs; also goes on with an interrupted "
 	  "write" },
@@ -163,6 +165,8 @@ static bool *flag_of(struct cli_options *o, int id)
 		return &o->job.no_checksums;
 	case OPT_HASH:
 		return &o->sha256_wanted;
+	case OPT_DAMAGED:
+		return &o->job.open.damaged;
 	case OPT_DELTA:
 		return &o->job.delta;
 	case OPT_NO_VERIFY:

@@ -4,6 +4,7 @@
 
 static const int takes[] = {
 	OPT_UNUSED,
+	OPT_DAMAGED,
 	OPT_DELTA,
 	OPT_UNDO,
 	OPT_NO_VERIFY,

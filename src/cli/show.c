@@ -145,11 +145,32 @@ static void show_figures(const struct ism_target_report *t)
 	        text_size(unused, t->unused), t->read_back ? t->read_back : "none", t->seconds);
 }
 
+static void show_damage(const struct ism_report *report)
+{
+	for (size_t i = 0; i < report->n_damaged; i++) {
+		const struct ism_damage *d = &report->damaged[i];
+
+		fprintf(stderr, "  lost: bytes %llu to %llu of the disk",
+		        (unsigned long long)d->offset,
+		        (unsigned long long)(d->offset + d->len - 1));
+		if (d->first_part && d->first_part == d->last_part)
+			fprintf(stderr, ", partition %u", d->first_part);
+		else if (d->first_part)
+			fprintf(stderr, ", partitions %u to %u", d->first_part, d->last_part);
+		fputc('\n', stderr);
+	}
+}
+
 void show_report(const struct cli_options *o, const struct ism_plan *plan,
                  const struct ism_report *report)
 {
+	char size[24];
+
 	if (report->error.code)
 		print_error(&report->error);
+	show_damage(report);
+	if (plan->verb == ISM_VERB_VERIFY && !plan->n_targets && !report->error.code)
+		say(o, "%s is whole (%s)", plan->source, text_size(size, report->size));
 	if (report->hash && !report->error.code)
 		say(o, "the image has the %s that was %s%s%s%s", report->hash_name,
 		    strcmp(report->hash_from, "given") == 0 ? "" : "found in ",

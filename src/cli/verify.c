@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* isomorph verify IMAGE DEVICE… */
+/* isomorph verify IMAGE [DEVICE…] */
 #include "verbs.h"
 
 static const int takes[] = {
@@ -9,10 +9,8 @@ static const int takes[] = {
 
 static int verify_run(const struct verb *verb, struct cli_options *o, char **args, int n)
 {
-	if (n < 2)
-		return usage_error(verb,
-		                   n ? "name the disk that should hold %s" : "no image is named",
-		                   n ? args[0] : "");
+	if (n < 1)
+		return usage_error(verb, "no image is named");
 	o->job.verb = ISM_VERB_VERIFY;
 	o->job.source = args[0];
 	o->job.targets = (const char *const *)args + 1;
@@ -22,12 +20,12 @@ static int verify_run(const struct verb *verb, struct cli_options *o, char **arg
 
 const struct verb verb_verify = {
 	.name = "verify",
-	.usage = "[OPTION]… IMAGE DEVICE…",
-	.summary = "does a disk hold exactly what an image says?",
-	.help = "Reads both and compares; nothing is written. Exit status 0: equal; 3: they "
-		"differ, and the first byte\n"
-		"that does is named. A longer DEVICE is no difference; parts that IMAGE leaves out "
-		"are not compared.",
+	.usage = "[OPTION]… IMAGE [DEVICE…]",
+	.summary = "is an image whole? Does a disk hold exactly what it says?",
+	.help = "IMAGE alone: all of it is read and proven by the checksums in it. Exit status 0: it is whole; 1: it\n"
+		"is damaged, and what of the disk cannot be had is listed. With DEVICE: reads both and compares; 0: equal;\n"
+		"3: they differ, and the first byte that does is named. A longer DEVICE is no difference; parts that\n"
+		"IMAGE leaves out are not compared. Nothing is written.",
 	.takes = takes,
 	.run = verify_run,
 };

@@ -25,11 +25,24 @@ bool is_bad_sector(int code)
 	}
 }
 
+/* A stream proves its last bytes by what follows them: a checksum, an index. */
+static enum cursor_result prove_end(struct cursor *c, struct ism_error *err)
+{
+	struct medium *source = c->source;
+	uint8_t byte;
+	size_t n = 0;
+
+	if (c->ended || !source->forward || c->read_end != source->size)
+		return CURSOR_END;
+	c->ended = true;
+	return medium_read(source, &byte, 1, source->size, &n, err) < 0 ? CURSOR_ERROR : CURSOR_END;
+}
+
 /* The extent at the cursor; CURSOR_END behind the last byte. */
 static enum cursor_result find_extent(struct cursor *c, struct ism_error *err)
 {
 	if (c->ended || (c->source->size != ISM_SIZE_UNKNOWN && c->offset >= c->source->size))
-		return CURSOR_END;
+		return prove_end(c, err);
 	if (c->extent.len && c->offset < c->extent.offset + c->extent.len)
 		return CURSOR_PIECE;
 	if (medium_next_extent(c->source, c->offset, &c->extent, err) < 0)
@@ -115,6 +128,7 @@ static enum cursor_result read_piece(struct cursor *c, struct piece *piece, stru
 		piece->len = got;
 	}
 	c->offset += got;
+	c->read_end = c->offset;
 	if (!got)
 		return CURSOR_END;
 	piece->digest = digest_of(piece->data, piece->len);

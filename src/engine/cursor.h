@@ -21,6 +21,7 @@ struct cursor {
 	uint64_t unused;
 	uint64_t bad;
 	uint64_t first_bad; /* valid when bad > 0 */
+	uint64_t read_end; /* bytes; behind the last byte that was read */
 	bool ended;
 };
 

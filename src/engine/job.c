@@ -41,7 +41,7 @@ static bool is_writing(const struct ism_job *job)
 
 static int check_options(const struct ism_job_options *o, struct ism_error *err)
 {
-	if (o->n_targets == 0)
+	if (o->n_targets == 0 && o->verb != ISM_VERB_VERIFY)
 		return ism_error_usage(err, NULL, "no target is named");
 	if (o->verb != ISM_VERB_ERASE && !o->source)
 		return ism_error_usage(err, NULL, "no image is named");
@@ -76,6 +76,7 @@ static int open_source(struct ism_job *job, struct ism_error *err)
 
 	open.stop = &job->shared.stop;
 	open.tap = job->proof.tap;
+	open.damaged |= job->alone;
 	if (job->options.verb == ISM_VERB_ERASE)
 		return blank_open(device, job->targets[0].target->size, device->sector_size,
 		                  &job->source, err);
@@ -91,6 +92,10 @@ static int open_source(struct ism_job *job, struct ism_error *err)
 	if (job->options.verb == ISM_VERB_UNDO && !undo_index_of(job->source)->n_old)
 		return ism_error_usage(err, job->options.source,
 		                       "keeps nothing: that job changed nothing");
+	if (job->alone && job->source->forward && strcmp(job->facts.format, "native") == 0)
+		return ism_error_usage(err, job->source->name,
+		                       "is an image of ours in a pipe, which cannot show its end "
+		                       "first; name it as a file");
 	if (job->options.verb != ISM_VERB_UNDO && undo_index_of(job->source)) {
 		ism_error_usage(err, job->options.source, "is an undo file, not an image");
 		return ism_error_hint(err, "use: isomorph undo %s TARGET", job->options.source);
@@ -341,7 +346,7 @@ static void fill_plan(struct ism_job *job)
 	p->size = job->source->size;
 	p->mapped = mapped_bytes(job->source);
 	p->targets = job->plan_targets;
-	p->n_targets = job->n_targets;
+	p->n_targets = job->alone ? 0 : job->n_targets;
 	note_policy(job);
 }
 
@@ -352,11 +357,12 @@ static struct ism_job *job_alloc(const struct ism_job_options *options)
 	if (!job)
 		return NULL;
 	job->options = *options;
-	job->n_targets = options->n_targets;
-	job->targets = calloc(options->n_targets + 1, sizeof(*job->targets));
-	job->plan_targets = calloc(options->n_targets + 1, sizeof(*job->plan_targets));
-	job->target_reports = calloc(options->n_targets + 1, sizeof(*job->target_reports));
-	job->shared.pool = pool_new((unsigned)(POOL_BASE + POOL_EACH * options->n_targets));
+	job->alone = options->verb == ISM_VERB_VERIFY && options->n_targets == 0;
+	job->n_targets = job->alone ? 1 : options->n_targets;
+	job->targets = calloc(job->n_targets + 1, sizeof(*job->targets));
+	job->plan_targets = calloc(job->n_targets + 1, sizeof(*job->plan_targets));
+	job->target_reports = calloc(job->n_targets + 1, sizeof(*job->target_reports));
+	job->shared.pool = pool_new((unsigned)(POOL_BASE + POOL_EACH * job->n_targets));
 	pthread_mutex_init(&job->shared.lock, NULL);
 	pthread_mutex_init(&job->told_lock, NULL);
 	pthread_condattr_t attr;
@@ -373,6 +379,7 @@ static struct ism_job *job_alloc(const struct ism_job_options *options)
 static int plan(struct ism_job *job, struct ism_error *err)
 {
 	int r = job->options.verb == ISM_VERB_CAPTURE ? capture_resolve(job, err)
+	        : job->alone                          ? check_new(job, err)
 	                                              : resolve_targets(job, err);
 
 	if (r == 0)
@@ -472,6 +479,7 @@ struct ism_job *ism_job_free(struct ism_job *job)
 		free(job->told[i]);
 	free(job->told);
 	free(job->keep);
+	free(job->damaged);
 	free(job->kind);
 	ism_error_clear(&job->report.error);
 	ism_error_clear(&job->source_error);

@@ -64,6 +64,8 @@ struct ism_job {
 	char **notes;
 	size_t n_notes;
 	struct ism_report report;
+	struct ism_damage *damaged;
+	bool alone; /* verify IMAGE: the one target stands for the image itself */
 	struct ism_target_report *target_reports;
 	struct cursor cursor;
 	struct ism_error source_error; /* the reader's; valid once it ended */
@@ -106,6 +108,11 @@ void proof_see(struct ism_job *job, const struct piece *piece);
 /** proof_finish() - the source was read to its end; 0 if nothing was wanted or all is proven */
 int proof_finish(struct ism_job *job, struct ism_error *err);
 void proof_clear(struct proof *proof);
+
+/** check_new() - the target of a job that only reads its image */
+int check_new(struct ism_job *job, struct ism_error *err);
+/** check_conclude() - what could not be had of the image, into the report */
+void check_conclude(struct ism_job *job);
 
 /** blank_open() - a source that is zero at both ends of the disk and of each partition of it, and
  * unused elsewhere */

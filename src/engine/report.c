@@ -147,17 +147,28 @@ char *ism_plan_json(const struct ism_plan *plan)
 	                      "plan", plan_object(plan), "exit", 0));
 }
 
+static json_t *damage_json(const struct ism_damage *d)
+{
+	return json_pack("{s:I, s:I, s:i, s:i}", "offset", (json_int_t)d->offset, "length",
+	                 (json_int_t)d->len, "first_partition", (int)d->first_part,
+	                 "last_partition", (int)d->last_part);
+}
+
 char *ism_report_json(const struct ism_plan *plan, const struct ism_report *r)
 {
-	json_t *targets = json_array();
+	json_t *targets = json_array(), *damaged = json_array();
 
+	for (size_t i = 0; i < r->n_damaged; i++)
+		json_array_append_new(damaged, damage_json(&r->damaged[i]));
 	for (size_t i = 0; i < r->n_targets; i++)
 		json_array_append_new(targets, target_json(&r->targets[i]));
-	return dump(json_pack("{s:i, s:s, s:o, s:o, s:f, s:o, s:o, s:o, s:o, s:o, s:i}", "version",
-	                      1, "verb", verb_name(r->verb), "plan", plan_object(plan), "size",
-	                      size_or_null(r->size), "seconds", r->seconds, "hash", text(r->hash),
-	                      "hash_from", text(r->hash_from), "signer", text(r->signer), "targets",
-	                      targets, "error", error_json(main_error(r)), "exit", (int)r->status));
+	return dump(json_pack("{s:i, s:s, s:o, s:o, s:f, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:i}",
+	                      "version", 1, "verb", verb_name(r->verb), "plan", plan_object(plan),
+	                      "size", size_or_null(r->size), "seconds", r->seconds, "hash",
+	                      text(r->hash), "hash_from", text(r->hash_from), "signer",
+	                      text(r->signer), "targets", targets, "damaged", damaged,
+	                      "damaged_bytes", (json_int_t)r->damaged_bytes, "error",
+	                      error_json(main_error(r)), "exit", (int)r->status));
 }
 
 char *ism_error_json(const char *verb, const struct ism_error *err)

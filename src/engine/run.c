@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "engine/job.h"
+#include "format/native_read.h"
 #include "medium/faulty.h"
 
 #define JOIN_MS 1500 /* threads have had their time; what is stuck is left behind */
@@ -46,8 +47,8 @@ static int open_target(struct ism_job *job, struct job_target *t, struct medium 
 	_free_ char *faults = faulty_spec_for(t->target->path);
 	int r;
 
-	if (job->options.verb == ISM_VERB_CAPTURE && !t->target->is_new)
-		return 0; /* standard output */
+	if ((job->options.verb == ISM_VERB_CAPTURE && !t->target->is_new) || job->alone)
+		return 0; /* standard output, or none at all */
 	if (job->options.verb == ISM_VERB_VERIFY) {
 		const char *how;
 
@@ -101,6 +102,12 @@ static int start_target(struct ism_job *job, struct job_target *t, struct ism_er
 	if (status < 0)
 		return status;
 	set_policy(job, t);
+	if (job->alone) {
+		r->check = true;
+		/* The chunks of an image of ours are all looked at, also those out of use. */
+		atomic_store(&r->detach, native_image_of(job->source) != NULL);
+		return runner_start(r, err);
+	}
 	if (job->options.verb == ISM_VERB_CAPTURE) {
 		r->capture = &job->capture;
 		return runner_start(r, err);
@@ -186,7 +193,7 @@ static void conclude(struct ism_job *job)
 	report->size = job->shared.state == SOURCE_PROVEN ? job->shared.size : job->source->size;
 	report->seconds = (double)(now_ms() - job->started_ms) / 1000;
 	report->targets = job->target_reports;
-	report->n_targets = job->n_targets;
+	report->n_targets = job->alone ? 0 : job->n_targets;
 	if (job->proof.proven) {
 		report->hash = job->proof.hex;
 		report->hash_name = hash_label(job->proof.algorithm);
@@ -197,11 +204,14 @@ static void conclude(struct ism_job *job)
 	    !report->error.code)
 		ism_error_move(&report->error, &job->source_error);
 	if (job->cursor.bad && !report->error.code) {
-		ism_error_set(&report->error, -EIO, job->source->name, job->cursor.first_bad,
-		              "could not be read: %llu bytes in all are zeros in the copy",
-		              (unsigned long long)job->cursor.bad);
+		ism_error_set(
+			&report->error, -EIO, job->source->name, job->cursor.first_bad,
+			job->alone ? "could not be read: %llu bytes in all"
+				   : "could not be read: %llu bytes in all are zeros in the copy",
+			(unsigned long long)job->cursor.bad);
 		ism_error_status(&report->error, ISM_INCOMPLETE);
 	}
+	check_conclude(job);
 	if (report->error.code)
 		status = report->error.status;
 	for (size_t i = 0; i < job->n_targets; i++)

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "engine/diagnose.h"
 #include "engine/append.h"
+#include "engine/check.h"
 
 #define TRIES        3
 #define TRY_PAUSE_US 100000
@@ -728,7 +729,7 @@ static void leave(struct runner *r)
 static void *runner_main(void *arg)
 {
 	struct runner *r = arg;
-	int status = r->capture ? append_run(r) : run(r);
+	int status = r->check ? check_run(r) : r->capture ? append_run(r) : run(r);
 
 	leave(r);
 	r->report.seconds = (double)(now_ms() - r->started_ms) / 1000;
@@ -755,7 +756,7 @@ static int prepare_lane(struct runner *r, struct ism_error *err)
 int runner_start(struct runner *r, struct ism_error *err)
 {
 	r->started_ms = now_ms();
-	if (!r->capture && prepare_lane(r, err) < 0)
+	if (!r->capture && !r->check && prepare_lane(r, err) < 0)
 		return -ENOMEM;
 	if (queue_init(&r->queue) < 0)
 		return ism_error_oom(err);

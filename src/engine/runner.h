@@ -96,6 +96,7 @@ struct runner {
 	struct undo *undo; /* or NULL; not owned */
 	const struct capture
 		*capture;            /* or NULL; not owned: the target is an image, see append.h */
+	bool check;                  /* there is no target: the source is read and proven */
 	struct native_totals totals; /* of that image */
 	struct piece_queue queue;
 	pthread_t thread;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Any bytes as a native image: its index, then every chunk. */
+/* Any bytes as a native image: what can be salvaged, its index, every chunk, every checkpoint. */
 #include <stdlib.h>
 #include <zstd.h>
 
@@ -27,10 +27,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	_medium_ struct medium *file = NULL;
 	struct native_image image = { 0 };
 
-	if (medium_memory(data, size, false, &file, NULL) < 0 ||
-	    native_image_read(file, &image, NULL) < 0)
+	if (medium_memory(data, size, false, &file, NULL) < 0)
 		return 0;
-	if (decode_all(&image))
+	if (native_image_salvage(file, &image, NULL) == 0)
+		decode_all(&image);
+	native_image_clear(&image);
+	if (native_image_read(file, &image, NULL) < 0)
+		return 0;
+	if (decode_all(&image) && native_image_prove(&image, NULL) == 0)
 		fuzz_accepted();
 	native_image_clear(&image);
 	return 0;

@@ -35,6 +35,9 @@ struct native {
 	bool closing;
 	pthread_t threads[THREADS_MAX];
 	unsigned n_threads, wish_threads;
+	bool damaged;   /* chunks that cannot be had are zeros, and noted */
+	uint8_t *lost;  /* a bit a chunk */
+	bool tail_lost; /* the chunks that are not even in the index were asked for */
 	/* the part of the extent list looked at last */
 	struct native_run_disk runs[RUN_BATCH];
 	uint64_t runs_first;
@@ -71,7 +74,13 @@ static void *decode_main(void *arg)
 		r = stored && ctx ? native_image_decode(&n->image, slot->index, ctx, stored,
 		                                        slot->data, &slot->error)
 		                  : ism_error_oom(&slot->error);
+		if (r == -EBADMSG && n->damaged)
+			memset(slot->data, 0, n->image.info.chunk_size);
 		pthread_mutex_lock(&n->lock);
+		if (r == -EBADMSG && n->damaged) {
+			n->lost[slot->index / 8] |= (uint8_t)(1 << slot->index % 8);
+			r = 0;
+		}
 		slot->state = r < 0 ? SLOT_FAILED : SLOT_READY;
 		pthread_cond_broadcast(&n->ready);
 	}
@@ -164,6 +173,13 @@ static int native_read(struct medium *m, void *buf, size_t len, uint64_t offset,
 		return 0;
 	chunk = native_image_chunk_len(&n->image, index);
 	pthread_mutex_lock(&n->lock);
+	if (index >= n->image.n_chunks) { /* salvaged: behind its last chunk */
+		n->tail_lost = true;
+		pthread_mutex_unlock(&n->lock);
+		*ret_len = MIN(len, chunk - at);
+		memset(buf, 0, *ret_len);
+		return 0;
+	}
 	slot = await(n, index, m);
 	if (!slot)
 		r = medium_stopped(m) ? ism_error_canceled(err) : ism_error_oom(err);
@@ -256,6 +272,7 @@ static void native_close(struct medium *m)
 		ism_error_clear(&n->slots[i].error);
 	}
 	free(n->slots);
+	free(n->lost);
 	native_image_clear(&n->image);
 	medium_close(n->file);
 	pthread_cond_destroy(&n->wanted);
@@ -274,6 +291,62 @@ static const struct medium_ops native_ops = {
 const struct native_image *native_image_of(const struct medium *m)
 {
 	return m->ops == &native_ops ? &((struct native *)m->priv)->image : NULL;
+}
+
+static bool is_lost(const struct native *n, uint64_t index)
+{
+	return n->lost[index / 8] >> index % 8 & 1;
+}
+
+size_t native_lost(const struct medium *m, struct ism_extent *ret, size_t most, uint64_t *ret_bytes)
+{
+	struct native *n = m->ops == &native_ops ? m->priv : NULL;
+	struct ism_extent last = { 0 };
+	size_t found = 0;
+
+	*ret_bytes = 0;
+	if (!n || !n->damaged)
+		return 0;
+	pthread_mutex_lock(&n->lock);
+	for (uint64_t i = 0; i <= n->image.n_chunks; i++) {
+		uint64_t at = i * n->image.info.chunk_size;
+		bool tail = i == n->image.n_chunks;
+		uint64_t len = tail ? n->image.info.size - MIN(n->image.info.size, at)
+		                    : native_image_chunk_len(&n->image, i);
+
+		if (!len || !(tail ? n->tail_lost : is_lost(n, i)))
+			continue;
+		*ret_bytes += len;
+		if (!found || last.offset + last.len != at) {
+			last = (struct ism_extent){ at, 0, ISM_EXTENT_BAD };
+			found++;
+		}
+		last.len += len;
+		if (found <= most)
+			ret[found - 1] = last;
+	}
+	pthread_mutex_unlock(&n->lock);
+	return found;
+}
+
+/* Complete, or what can be had of it if the user wants that. */
+static int read_index(struct native *n, struct medium *carrier,
+                      const struct ism_open_options *options, struct ism_error *err)
+{
+	int r = native_image_read(carrier, &n->image, err);
+
+	n->damaged = options->damaged;
+	if (r == -EBADMSG && n->damaged) {
+		_error_ struct ism_error why = { 0 };
+
+		r = native_image_salvage(carrier, &n->image, &why);
+		if (r == 0)
+			ism_error_clear(err);
+	}
+	if (r < 0)
+		return r;
+	n->lost = calloc(1, (size_t)(n->image.n_chunks / 8 + 1));
+	return n->lost ? 0 : ism_error_oom(err);
 }
 
 /* What comes only once is decoded as the .zst that it also is; the header says where it must end.
@@ -324,7 +397,7 @@ static int native_open(struct medium *carrier, const struct ism_open_options *op
 	pthread_mutex_init(&n->lock, NULL);
 	pthread_cond_init(&n->wanted, NULL);
 	pthread_cond_init(&n->ready, NULL);
-	r = native_image_read(carrier, &n->image, err);
+	r = read_index(n, carrier, options, err);
 	if (r < 0)
 		return r;
 	n->wish_threads = MIN(options->threads ? options->threads : 1U, (unsigned)THREADS_MAX);

@@ -8,7 +8,8 @@
 #include "format/native.h"
 #include "medium/medium.h"
 
-/** struct native_chunk - where the frame of one chunk lies in the file */
+/** struct native_chunk - where the frame of one chunk lies in the file; stored 0: it was not found
+ */
 struct native_chunk {
 	uint64_t position;
 	uint32_t stored;
@@ -34,6 +35,11 @@ struct native_image {
 	json_t *manifest;
 	uint8_t fingerprint[32];
 	uint8_t root[32];
+	/* salvaged: what the lists would say, as far as checkpoints say it */
+	bool salvaged;
+	uint8_t (*sums)[32];
+	bool *has_sum; /* false: only zstd's own checksum proves the chunk */
+	struct native_run_disk *runs;
 };
 
 /**
@@ -42,9 +48,22 @@ struct native_image {
  */
 int native_image_read(struct medium *file, struct native_image *ret, struct ism_error *err);
 void native_image_clear(struct native_image *image);
-/** native_image_sum() - the SHA-256 that chunk @index must have */
-int native_image_sum(const struct native_image *image, uint64_t index, uint8_t sum[32],
-                     struct ism_error *err);
+/**
+ * native_image_salvage() - the index of an image that native_image_read() refuses, by walking over
+ * its frames; only what is in front of them, F0, must be sound
+ * The runs cover the disk; what lies behind the last chunk that was found is bad. n_chunks may be
+ * less than the size asks for.
+ */
+int native_image_salvage(struct medium *file, struct native_image *ret, struct ism_error *err);
+/**
+ * native_image_prove() - what decoding the chunks of a complete image does not prove: every
+ * checkpoint, and that the tree over the hash list has the manifest's root
+ */
+int native_image_prove(const struct native_image *image, struct ism_error *err);
+/** native_image_sums() - the SHA-256 that chunks from @first on must have, up to @most; *@ret_n
+ * gets how many */
+int native_image_sums(const struct native_image *image, uint64_t first, uint8_t (*ret)[32],
+                      size_t most, size_t *ret_n, struct ism_error *err);
 /** native_image_runs() - up to @most runs from run @first on; *@ret_n gets how many */
 int native_image_runs(const struct native_image *image, uint64_t first, struct native_run_disk *ret,
                       size_t most, size_t *ret_n, struct ism_error *err);
@@ -59,6 +78,13 @@ int native_image_decode(const struct native_image *image, uint64_t index, void *
 /** native_image_of() - the image behind a medium that the "native" format has opened; NULL for any
  * other */
 const struct native_image *native_image_of(const struct medium *m);
+/**
+ * native_lost() - what of an image opened with options.damaged could not be had so far
+ * @ret: up to @most ranges of the disk, in order; *@ret_bytes: of all of them
+ * Return: how many ranges there are; 0 for any other medium.
+ */
+size_t native_lost(const struct medium *m, struct ism_extent *ret, size_t most,
+                   uint64_t *ret_bytes);
 /** native_is_header() - the file that begins so is a native image, whole or not */
 bool native_is_header(struct span head);
 

@@ -118,6 +118,50 @@ static int read_image(const uint8_t *data, size_t len, struct ism_error *err)
 	return r;
 }
 
+/* What can still be had is exact too; *ret gets how many chunks that is. */
+static int salvage_image(const uint8_t *data, size_t len, uint64_t *ret)
+{
+	_free_ uint8_t *stored = malloc(ZSTD_compressBound(CHUNK)), *out = malloc(CHUNK);
+	_medium_ struct medium *file = NULL;
+	struct native_image image = { 0 };
+	ZSTD_DCtx *ctx = ZSTD_createDCtx();
+	int r = medium_memory(data, len, false, &file, NULL);
+
+	*ret = 0;
+	if (r == 0)
+		r = native_image_salvage(file, &image, NULL);
+	for (uint64_t i = 0; r == 0 && i < image.n_chunks; i++) {
+		if (native_image_decode(&image, i, ctx, stored, out, NULL) < 0)
+			continue;
+		assert_memory_equal(out, disk + i * CHUNK, native_image_chunk_len(&image, i));
+		++*ret;
+	}
+	ZSTD_freeDCtx(ctx);
+	native_image_clear(&image);
+	return r;
+}
+
+static void test_salvage(void **state)
+{
+	struct native_totals totals;
+	struct image a = make_image(3, &totals);
+	uint64_t n = 0;
+
+	(void)state;
+	/* all, though no index is left; then, cut in the last frame, all but that */
+	assert_int_equal(salvage_image(a.data, (size_t)totals.file_size - 400, &n), 0);
+	assert_int_equal(n, 6);
+	assert_int_equal(salvage_image(a.data, NATIVE_HEADER_LEN, &n), 0);
+	assert_int_equal(n, 0);
+	/* one frame's magic lost: the checkpoint tells that it was one */
+	memset(a.data + NATIVE_HEADER_LEN, 0xff, 100);
+	assert_int_equal(salvage_image(a.data, a.len, &n), 0);
+	assert_int_equal(n, 0);
+	a.data[0] ^= 1;
+	assert_int_not_equal(salvage_image(a.data, a.len, &n), 0);
+	free(a.data);
+}
+
 static void test_round_trip(void **state)
 {
 	struct native_totals one, nine;
@@ -225,7 +269,7 @@ static void damage_once(const struct image *good, uint8_t *copy, unsigned long s
 	_error_ struct ism_error err = { 0 };
 	size_t len = good->len, at;
 	uint8_t dice[24];
-	uint64_t where;
+	uint64_t where, had;
 	int r;
 
 	fill_pattern(dice, sizeof(dice), seed);
@@ -239,6 +283,7 @@ static void damage_once(const struct image *good, uint8_t *copy, unsigned long s
 	else
 		memset(copy + at, dice[10], MIN(good->len - at, (size_t)dice[11] + 1));
 	r = read_image(copy, len, &err); /* asserts that what is accepted is exact */
+	salvage_image(copy, len, &had);
 	if (len < good->len)
 		assert_int_not_equal(r, 0);
 	if (r < 0 && (!err.message || err.offset == ISM_NO_OFFSET))
@@ -367,6 +412,7 @@ int main(void)
 		cmocka_unit_test(test_extents),
 		cmocka_unit_test(test_holes_are_canonical),
 		cmocka_unit_test(test_tree),
+		cmocka_unit_test(test_salvage),
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_cut_off),
 		cmocka_unit_test(test_lying_seek_table),
