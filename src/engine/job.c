@@ -34,6 +34,12 @@ int job_note(struct ism_job *job, const char *fmt, ...)
 	return 0;
 }
 
+/* Verbs whose targets must be there before. */
+static bool wants_old(enum ism_verb verb)
+{
+	return verb == ISM_VERB_VERIFY || verb == ISM_VERB_ERASE || verb == ISM_VERB_UNDO;
+}
+
 static bool is_writing(const struct ism_job *job)
 {
 	return job->options.verb != ISM_VERB_VERIFY;
@@ -252,7 +258,7 @@ static int check_targets(struct ism_job *job, struct ism_error *err)
 			                       .is_partition = t->target->is_partition,
 			                       .size = t->target->size,
 			                       .warnings = t->warnings };
-		if (job->options.verb != ISM_VERB_WRITE && t->target->is_new)
+		if (wants_old(job->options.verb) && t->target->is_new)
 			return ism_error_usage(err, t->target->path, "does not exist");
 	}
 	return 0;
