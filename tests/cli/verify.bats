@@ -80,7 +80,7 @@ first_difference() {
 	[ "$status" = 3 ] || [ "$status" = 1 ]
 	says "short"
 	run -2 "$iso" verify image missing
-	run -2 "$iso" verify image
+	run -2 "$iso" verify
 	run -2 "$iso" verify
 	cp image bad
 	ISOMORPH_FAULTY="$PWD/bad=read-error@2000000" run -1 "$iso" verify image bad
