@@ -192,7 +192,8 @@ void show_report(const struct cli_options *o, const struct ism_plan *plan,
 		if (plan->verb == ISM_VERB_VERIFY)
 			continue;
 		fprintf(stderr, "%s is %s\n", clean(t->path), t->state);
-		if (strncmp(t->state, "unfinished", 10) == 0 && t->error.code != -ENOSPC &&
+		if (t->changed && strncmp(t->state, "complete", 8) != 0 &&
+		    t->error.code != -ENOSPC &&
 		    (plan->verb == ISM_VERB_WRITE || plan->verb == ISM_VERB_RESTORE ||
 		     plan->verb == ISM_VERB_CLONE) &&
 		    !p->is_new)

@@ -55,7 +55,7 @@ static const char *state_of(const struct ism_job *job, const struct ism_target_r
 		return "cut off: what was given out is no whole image";
 	if (is_new)
 		return "unfinished: what was written is in the .part file beside it";
-	if (!report->wiped)
+	if (!report->wiped && report->error.code != -ECANCELED)
 		return "damaged: its first MiB could not be made blank";
 	if (ends == ENDS_BLANK)
 		return "unfinished: its first MiB is blank, so that nothing takes it for whole";
