@@ -16,23 +16,13 @@
 
 static int device_zero(struct medium *m, uint64_t offset, uint64_t len, struct ism_error *err)
 {
-	static const _Alignas(MEDIUM_BUFFER_ALIGN) uint8_t zeros[64 * 1024];
 	uint64_t range[2] = { offset, len };
 
 	/* Ranges that are not whole sectors are EINVAL; devices without it EOPNOTSUPP: then zeros
 	 * are written. */
 	if (ioctl(m->fd, BLKZEROOUT, range) == 0)
 		return 0;
-	while (len) {
-		size_t n = (size_t)MIN(len, (uint64_t)sizeof(zeros));
-		int r = fdio_write(m, zeros, n, offset, err);
-
-		if (r < 0)
-			return r;
-		offset += n;
-		len -= n;
-	}
-	return 0;
+	return medium_write_zeros(m, offset, len, err);
 }
 
 static int device_discard(struct medium *m, uint64_t offset, uint64_t len, struct ism_error *err)

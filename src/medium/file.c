@@ -10,8 +10,9 @@
 #include "base/bytes.h"
 #include "medium/fdio.h"
 
-#define FILE_ALIGN 4096 /* O_DIRECT on a file system: its block size at most, as statfs knows it \
-	                 */
+#define FILE_ALIGN \
+	4096 /* O_DIRECT on a file system: its block size at most, as statfs knows it \
+	      */
 
 static int file_next_extent(struct medium *m, uint64_t offset, struct ism_extent *ret,
                             struct ism_error *err)
@@ -43,19 +44,7 @@ static int file_zero(struct medium *m, uint64_t offset, uint64_t len, struct ism
 	if (fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
 	              (off_t)len) == 0)
 		return 0;
-
-	static const _Alignas(MEDIUM_BUFFER_ALIGN) uint8_t zeros[64 * 1024];
-
-	while (len) {
-		size_t n = (size_t)MIN(len, (uint64_t)sizeof(zeros));
-		int r = fdio_write(m, zeros, n, offset, err);
-
-		if (r < 0)
-			return r;
-		offset += n;
-		len -= n;
-	}
-	return 0;
+	return medium_write_zeros(m, offset, len, err);
 }
 
 static int file_resize(struct medium *m, uint64_t size, struct ism_error *err)
@@ -77,15 +66,18 @@ static int file_drop_cache(struct medium *m, uint64_t offset, uint64_t len, cons
 	return 0;
 }
 
-/* A write into the last part of a block goes out as a whole block: the file must not keep that growth. */
-static int file_write(struct medium *m, const void *buf, size_t len, uint64_t offset, struct ism_error *err)
+/* A write into the last part of a block goes out as a whole block: the file must not keep that
+ * growth. */
+static int file_write(struct medium *m, const void *buf, size_t len, uint64_t offset,
+                      struct ism_error *err)
 {
 	int r = fdio_write(m, buf, len, offset, err);
 
 	if (r < 0)
 		return r;
-	if (m->align > 1 && m->size % m->align && offset + len > round_down_u64(m->size, m->align) &&
-	    offset + len <= m->size && ftruncate(m->fd, (off_t)m->size) < 0)
+	if (m->align > 1 && m->size % m->align &&
+	    offset + len > round_down_u64(m->size, m->align) && offset + len <= m->size &&
+	    ftruncate(m->fd, (off_t)m->size) < 0)
 		return ism_error_errno(err, -errno, m->name, offset, "cannot set the length");
 	return 0;
 }

@@ -184,12 +184,10 @@ int medium_write(struct medium *m, const void *buf, size_t len, uint64_t offset,
 	return m->ops->write(m, buf, len, offset, err);
 }
 
-int medium_zero(struct medium *m, uint64_t offset, uint64_t len, struct ism_error *err)
+int medium_write_zeros(struct medium *m, uint64_t offset, uint64_t len, struct ism_error *err)
 {
 	static const _Alignas(MEDIUM_BUFFER_ALIGN) uint8_t zeros[64 * 1024];
 
-	if (m->ops->zero && m->writable)
-		return m->ops->zero(m, offset, len, err);
 	while (len) {
 		size_t n = (size_t)MIN(len, (uint64_t)sizeof(zeros));
 		int r = medium_write(m, zeros, n, offset, err);
@@ -200,6 +198,12 @@ int medium_zero(struct medium *m, uint64_t offset, uint64_t len, struct ism_erro
 		len -= n;
 	}
 	return 0;
+}
+
+int medium_zero(struct medium *m, uint64_t offset, uint64_t len, struct ism_error *err)
+{
+	return m->ops->zero && m->writable ? m->ops->zero(m, offset, len, err)
+	                                   : medium_write_zeros(m, offset, len, err);
 }
 
 int medium_discard(struct medium *m, uint64_t offset, uint64_t len, struct ism_error *err)

@@ -100,6 +100,8 @@ int medium_read_all(struct medium *m, void *buf, size_t len, uint64_t offset,
 int medium_peek(struct medium *m, void *buf, size_t len, size_t *ret_len, struct ism_error *err);
 int medium_write(struct medium *m, const void *buf, size_t len, uint64_t offset,
                  struct ism_error *err);
+/** medium_write_zeros() - by writing them; what medium_zero() falls back to */
+int medium_write_zeros(struct medium *m, uint64_t offset, uint64_t len, struct ism_error *err);
 int medium_zero(struct medium *m, uint64_t offset, uint64_t len, struct ism_error *err);
 int medium_discard(struct medium *m, uint64_t offset, uint64_t len, struct ism_error *err);
 int medium_flush(struct medium *m, struct ism_error *err);
