@@ -12,5 +12,6 @@ const struct fs_driver *const fs_map_drivers[] = {
 	&fs_driver_xfs,
 	&fs_driver_ntfs,
 	&fs_driver_btrfs,
+	&fs_driver_f2fs,
 	NULL,
 };
