@@ -361,7 +361,7 @@ static int add_all(struct exfat *x, struct fs_map *map, struct fs_facts *facts)
 	if (r < 0)
 		return give_up(facts, r,
 		               "the allocation bitmap of this exFAT file system calls its "
-		               "own tables free");
+		               "own tables free, or they are damaged");
 	if (unreadable &&
 	    map_note(facts, "parts of the allocation bitmap cannot be read: what they speak of "
 	                    "counts as used") < 0)
