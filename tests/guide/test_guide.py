@@ -4,7 +4,7 @@
 In a ```console block a line that begins with "# " or "$ " is a command, the lines behind it are all that it prints.
 A line of "…" stands for any number of lines, <words> and "…" within a line for any text. An answer behind "[y/N]" is
 typed when the question is there. Commands run on a terminal, in a folder of the page's own; /dev/sdX is a loop device
-of 64 MiB, memtest.iso a copy of Debian's. <!-- setup: … --> is run unseen and must succeed.
+of 64 MiB, /dev/sdY one of 96 MiB, memtest.iso a copy of Debian's. <!-- setup: … --> is run unseen and must succeed.
 """
 import glob
 import os
@@ -119,23 +119,29 @@ class Sandbox:
     def __init__(self, iso):
         self.folder = tempfile.mkdtemp(prefix='isomorph-guide-')
         shutil.copy(iso, os.path.join(self.folder, 'memtest.iso'))
-        with open(os.path.join(self.folder, '.stick'), 'wb') as f:
-            f.truncate(64 << 20)
+        for name, mib in (('.sdX', 64), ('.sdY', 96)):
+            with open(os.path.join(self.folder, name), 'wb') as f:
+                f.truncate(mib << 20)
         os.mkdir(os.path.join(self.folder, '.bin'))
         os.symlink(ISOMORPH, os.path.join(self.folder, '.bin', 'isomorph'))
         self.env = {**os.environ, 'PATH': os.path.join(self.folder, '.bin') + ':' + os.environ['PATH'], 'TERM': 'dumb'}
-        self.loop, self.status = None, 0
+        self.disks, self.status = {}, 0  # /dev/sdX: its loop device
 
     def attach(self):
-        """None, or why there is no stick."""
-        p = subprocess.run(['losetup', '--find', '--show', os.path.join(self.folder, '.stick')],
-                           capture_output=True, text=True)
-        self.loop = p.stdout.strip() or None
-        return p.stderr.strip() if p.returncode else None
+        """None, or why there are no disks."""
+        for name in ('sdX', 'sdY'):
+            p = subprocess.run(['losetup', '--find', '--show', os.path.join(self.folder, '.' + name)],
+                               capture_output=True, text=True)
+            if p.returncode:
+                return p.stderr.strip()
+            self.disks['/dev/' + name] = p.stdout.strip()
+        return None
 
     def run(self, step):
         """What the step printed, in the words of the page."""
-        command = step.command.replace('/dev/sdX', self.loop)
+        command = step.command
+        for name, loop in self.disks.items():
+            command = command.replace(name, loop)
         assignment = re.fullmatch(r'export (\w+)=(.*)', command)
         if assignment:
             self.env[assignment[1]] = assignment[2]
@@ -148,12 +154,14 @@ class Sandbox:
             self.status = status
         elif status:
             raise AssertionError(f'line {step.line}: the setup "{command}" ended with {status}:\n{out}')
-        return out.replace(self.loop, '/dev/sdX')
+        for name, loop in self.disks.items():
+            out = re.sub(re.escape(loop) + r'(?![0-9])', name, out)
+        return out
 
     def close(self):
         subprocess.run(['umount', '-q', os.path.join(self.folder, 'media')], capture_output=True)
-        if self.loop:
-            subprocess.run(['losetup', '--detach', self.loop], check=True)
+        for loop in self.disks.values():
+            subprocess.run(['losetup', '--detach', loop], check=True)
         shutil.rmtree(self.folder)
 
 
