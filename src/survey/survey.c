@@ -107,6 +107,16 @@ static int add_gaps(struct survey *s)
 	return at < s->size ? fs_map_add(&s->map, at, s->size - at) : 0;
 }
 
+/* What belongs to the tables themselves is in use, also where a partition reaches over it. */
+static int add_tables(struct survey *s, const struct table *t)
+{
+	for (; t; t = t->also)
+		for (size_t i = 0; i < t->n_regions; i++)
+			if (fs_map_add(&s->map, t->regions[i].offset, t->regions[i].len) < 0)
+				return -ENOMEM;
+	return 0;
+}
+
 /* The partitions of one table that hold something of their own. */
 static int take_entries(struct survey *s, const struct table *t)
 {
@@ -211,6 +221,8 @@ int survey_read(struct medium *m, struct survey *ret, struct ism_error *err)
 		r = survey_bare(&s, m, err);
 	else if (r == 0)
 		r = survey_table(&s, m, t, err);
+	if (r == 0 && add_tables(&s, t) < 0)
+		r = ism_error_oom(err);
 	if (r == 0 && has_strangers(&s, t->also))
 		r = survey_all_used(&s, "two partition tables on this disk contradict each other");
 	if (r == 0)
