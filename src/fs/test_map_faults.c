@@ -108,6 +108,24 @@ static void ntfs_with_a_bad_block(void **state)
 	check_seeds(&fs_driver_ntfs, "ntfs");
 }
 
+static void xfs_with_a_bad_block(void **state)
+{
+	(void)state;
+	check_seeds(&fs_driver_xfs, "xfs");
+}
+
+static void btrfs_with_a_bad_block(void **state)
+{
+	(void)state;
+	check_seeds(&fs_driver_btrfs, "btrfs");
+}
+
+static void f2fs_with_a_bad_block(void **state)
+{
+	(void)state;
+	check_seeds(&fs_driver_f2fs, "f2fs");
+}
+
 /* Runs as "offset+len ..." */
 static void assert_runs(const struct fs_map *map, const char *expected)
 {
@@ -186,6 +204,8 @@ int main(void)
 		cmocka_unit_test(bits_to_runs),           cmocka_unit_test(covered_or_not),
 		cmocka_unit_test(utf16_to_text),          cmocka_unit_test(fat_with_a_bad_block),
 		cmocka_unit_test(exfat_with_a_bad_block), cmocka_unit_test(ntfs_with_a_bad_block),
+		cmocka_unit_test(xfs_with_a_bad_block),   cmocka_unit_test(btrfs_with_a_bad_block),
+		cmocka_unit_test(f2fs_with_a_bad_block),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

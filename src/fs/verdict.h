@@ -6,6 +6,13 @@
 
 #include "fs/map.h"
 
+/* A fuzzer guesses no checksums: in its build they are computed, and not compared. */
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+#define FS_UNCHECKED true
+#else
+#define FS_UNCHECKED false
+#endif
+
 /** fs_all_used() - all of it counts as used, and this is why; an earlier sentence is replaced.
  * Return: 0, -ENOMEM */
 int fs_all_used(struct fs_facts *facts, enum fs_state state, const char *fmt, ...) ISM_PRINTF(3, 4);

@@ -18,7 +18,7 @@ SEGMENT = 512
 VARIANTS = [
     # name, MiB, options of mkfs.f2fs
     ('default', 100, ''),
-    ('tiny', 60, ''),
+    ('tiny', 64, ''),
     ('section2', 256, '-s 2'),
     ('section4-zone2', 400, '-s 4 -z 2'),
     ('section8', 512, '-s 8'),
@@ -179,7 +179,7 @@ class F2fs(u.Case):
         image, d = self.image, self.d
         mkfs(image, size * MIB, options)
         compare(name + ' empty', image, d)
-        want = make_tree(d + '/tree', self.rng, size * MIB // 8 if size > 64 else MIB)
+        want = make_tree(d + '/tree', self.rng, size * MIB // 8 if size > 64 else MIB // 2)
         run('sload.f2fs', '-f', d + '/tree', image)
         m = compare(name, image, d)
         fsck(name, image)
