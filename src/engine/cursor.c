@@ -94,11 +94,15 @@ static int read_around(struct cursor *c, struct piece *piece, size_t len, uint64
 			r = read_around(c, piece, n, offset + done, err);
 			if (r < 0)
 				return r;
+			got = n;
 		} else if (r < 0) {
 			memset(buf + done, 0, n);
 			if (note_bad(c, piece, offset + done, n) < 0)
 				return ism_error_oom(err);
 		}
+		if (r == 0 && got < n)
+			return ism_error_set(err, -EBADMSG, c->source->name, offset + done + got,
+			                     "ends before its stated size");
 		done += n;
 	}
 	return 0;

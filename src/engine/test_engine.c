@@ -198,6 +198,33 @@ static void cursor_reads_around(void **state)
 	pool_free(pool);
 }
 
+/* A disk that is pulled: an error first, then no byte any more. No old content of a buffer passes
+ * for its data. */
+static void cursor_source_that_goes_away(void **state)
+{
+	struct cursor c = { 0 };
+	struct pool *pool = pool_new(2);
+	struct medium *m = NULL;
+	struct piece *piece = NULL;
+	struct ism_error err = { 0 };
+
+	(void)state;
+	make_disk(3 * MIB);
+	assert_int_equal(file_open_target(path, &m, NULL), 0);
+	assert_int_equal(faulty_wrap(&m, "read-error@2M+512,short@2162688+1M", NULL), 0);
+	c.source = m;
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(cursor_next(&c, pool, 0, &piece, &err), CURSOR_PIECE);
+		piece_put(piece);
+	}
+	assert_int_equal(cursor_next(&c, pool, 0, &piece, &err), CURSOR_ERROR);
+	assert_int_equal(err.code, -EBADMSG);
+	assert_int_equal(err.offset, 2162688);
+	ism_error_clear(&err);
+	medium_close(m);
+	pool_free(pool);
+}
+
 static void keep(struct undo *u, const uint8_t *disk, uint64_t offset, size_t len)
 {
 	assert_int_equal(undo_keep(u, offset, disk + offset, len, NULL), 0);
@@ -208,6 +235,7 @@ static void undo_keeps_once(void **state)
 {
 	static uint8_t disk[64 * 1024], changed[64 * 1024], back[64 * 1024];
 	struct target target = { .path = path, .is_file = true };
+	struct target other = { .path = folder, .is_file = true };
 	const struct ism_open_options options = { .threads = 1 };
 	struct medium *file = NULL, *source = NULL, *now = NULL;
 	struct ism_error err = { 0 };
@@ -225,6 +253,10 @@ static void undo_keeps_once(void **state)
 	memset(changed, 2, 16384);
 	assert_int_equal(undo_note_new(u, 0, changed, 16384, NULL), 0);
 	undo_free(u);
+	/* What it keeps is of this target: with another one its old bytes would never be kept. */
+	assert_int_equal(undo_create(undo_path, &other, sizeof(disk), 512, &u, &err), -EEXIST);
+	assert_int_equal(err.status, ISM_REFUSED);
+	ism_error_clear(&err);
 	/* Unfinished: the same command goes on with it. */
 	assert_int_equal(undo_create(undo_path, &target, sizeof(disk), 512, &u, NULL), 0);
 	keep(u, changed, 8192, 4096);
@@ -305,6 +337,7 @@ int main(void)
 		cmocka_unit_test(diagnose_kinds),
 		cmocka_unit_test(ranges),
 		cmocka_unit_test(cursor_reads_around),
+		cmocka_unit_test(cursor_source_that_goes_away),
 		cmocka_unit_test(undo_keeps_once),
 		cmocka_unit_test(sizes),
 	};

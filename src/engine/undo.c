@@ -198,17 +198,36 @@ int undo_finish(struct undo *u, struct ism_error *err)
 	return r < 0 ? r : undo_commit(u, err);
 }
 
+static void describe(const struct target *target, char *buf, size_t cap)
+{
+	const struct ism_device *d = &target->device;
+
+	snprintf(buf, cap, "%s %s %s", target->path, d->model ? d->model : "",
+	         d->serial ? d->serial : "");
+}
+
+/* A disk with a serial number may have got another name since. */
+static bool is_described(const struct target *target, const char *was, size_t cap)
+{
+	_free_ char *now = calloc(1, cap);
+	const char *a = strchr(was, ' '), *b;
+
+	if (!now)
+		return false;
+	describe(target, now, cap);
+	b = strchr(now, ' ');
+	return strcmp(was, now) == 0 || (target->device.serial && a && b && strcmp(a, b) == 0);
+}
+
 static int write_header(struct undo *u, const struct target *target, uint64_t size,
                         uint32_t sector_size, struct ism_error *err)
 {
 	struct undo_header_disk h = { .version = le32_of(1),
 		                      .sector_size = le32_of(sector_size),
 		                      .target_size = le64_of(size) };
-	const struct ism_device *d = &target->device;
 
 	memcpy(h.magic, UNDO_MAGIC, sizeof(h.magic));
-	snprintf((char *)h.target, sizeof(h.target), "%s %s %s", target->path,
-	         d->model ? d->model : "", d->serial ? d->serial : "");
+	describe(target, (char *)h.target, sizeof(h.target));
 	if (getrandom(h.uuid, sizeof(h.uuid), 0) != sizeof(h.uuid) ||
 	    hash_sha256(&h, sizeof(h) - sizeof(h.sha256), h.sha256) < 0)
 		return ism_error_set(err, -EIO, u->path, ISM_NO_OFFSET, "cannot make an undo file");
@@ -216,7 +235,7 @@ static int write_header(struct undo *u, const struct target *target, uint64_t si
 }
 
 /* An unfinished undo file of this very target: go on behind its last whole record. */
-static int resume(struct undo *u, uint64_t size, struct ism_error *err)
+static int resume(struct undo *u, const struct target *target, uint64_t size, struct ism_error *err)
 {
 	static const struct ism_open_options plain = { .raw = true };
 	_medium_ struct medium *file = NULL;
@@ -227,7 +246,8 @@ static int resume(struct undo *u, uint64_t size, struct ism_error *err)
 		r = undo_index_read(file, &index, err);
 	if (r < 0)
 		return ism_error_status(err, ISM_REFUSED), r;
-	if (index.done || le64_get(index.header.target_size) != size)
+	if (index.done || le64_get(index.header.target_size) != size ||
+	    !is_described(target, (const char *)index.header.target, sizeof(index.header.target)))
 		r = ism_error_refuse(err, -EEXIST, u->path,
 		                     index.done ? "is the undo file of a finished job"
 		                                : "is the undo file of another target");
@@ -259,7 +279,7 @@ int undo_create(const char *path, const struct target *target, uint64_t size, ui
 	else if (!S_ISREG(st.st_mode))
 		r = ism_error_usage(err, path, "is not a regular file, as an undo file must be");
 	else if (st.st_size)
-		r = resume(u, size, err);
+		r = resume(u, target, size, err);
 	else
 		r = write_header(u, target, size, sector_size, err);
 	if (r < 0) {
