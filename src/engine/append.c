@@ -20,7 +20,10 @@
 #include "format/native_write.h"
 
 #define WORKERS_MAX 16
-#define LEVEL       3
+/* Chunks under way at most: memory is bounded, and as each may hold a buffer of the pool, which
+ * has more than these, the reader always finds one. */
+#define RING_MAX ((size_t)16)
+#define LEVEL    3
 
 enum chunk_state { CHUNK_FREE, CHUNK_FULL, CHUNK_BUSY, CHUNK_DONE };
 
@@ -405,7 +408,7 @@ static int append_open(struct append *a, const struct capture *cap)
 	status = native_writer_new(&cap->info, &sink, spool, &a->writer, err);
 	if (status < 0)
 		return status;
-	a->n_ring = 2 * (size_t)MIN(want, (unsigned)WORKERS_MAX) + 2;
+	a->n_ring = MIN(2 * (size_t)MIN(want, (unsigned)WORKERS_MAX) + 2, RING_MAX);
 	a->ring = calloc(a->n_ring, sizeof(*a->ring));
 	if (!a->ring)
 		return ism_error_oom(err);

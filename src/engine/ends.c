@@ -203,7 +203,9 @@ static void unmake(struct runner *r)
 	_error_ struct ism_error why = { 0 };
 
 	if (r->target->is_new || !runner_calm(r) ||
-	    medium_write(r->medium, zeros, r->medium->physical_size, 0, &why) < 0)
+	    medium_write(r->medium, zeros,
+	                 (size_t)MIN((uint64_t)r->medium->physical_size, r->medium->size), 0,
+	                 &why) < 0)
 		return;
 	if (medium_flush(r->medium, &why) == 0)
 		atomic_store(&r->ends, ENDS_BLANK);

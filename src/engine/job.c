@@ -54,6 +54,8 @@ static int check_options(const struct ism_job_options *o, struct ism_error *err)
 	if (o->undo && o->n_targets > 1)
 		return ism_error_usage(err, NULL,
 		                       "--undo keeps what one target held: name one target");
+	if (o->undo && o->unused == ISM_UNUSED_DISCARD)
+		return ism_error_usage(err, NULL, "--undo cannot give back what is discarded");
 	if (o->verb == ISM_VERB_ERASE && o->n_targets > 1)
 		return ism_error_usage(err, NULL, "one disk is erased at a time");
 	if (o->keyring && !o->checksums)

@@ -222,7 +222,7 @@ void queue_destroy(struct piece_queue *q)
 {
 	if (!q->ring)
 		return;
-	queue_drain(q);
+	queue_close(q);
 	free(q->ring);
 	pthread_cond_destroy(&q->filled);
 	pthread_mutex_destroy(&q->lock);
@@ -250,6 +250,11 @@ bool queue_put(struct piece_queue *q, struct piece *piece)
 	bool ok;
 
 	pthread_mutex_lock(&q->lock);
+	if (q->closed) {
+		pthread_mutex_unlock(&q->lock);
+		piece_put(piece);
+		return true;
+	}
 	ok = q->n < q->cap || queue_grow(q);
 	if (ok) {
 		q->ring[(q->first + q->n++) % q->cap] = piece;
@@ -297,10 +302,14 @@ size_t queue_len(struct piece_queue *q)
 	return n;
 }
 
-void queue_drain(struct piece_queue *q)
+void queue_close(struct piece_queue *q)
 {
-	struct piece *piece;
-
-	while (queue_get(q, 0, &piece) == QUEUE_PIECE)
-		piece_put(piece);
+	pthread_mutex_lock(&q->lock);
+	q->closed = q->ended = true;
+	for (; q->n; q->n--) {
+		piece_put(q->ring[q->first]);
+		q->first = (q->first + 1) % q->cap;
+	}
+	pthread_cond_broadcast(&q->filled);
+	pthread_mutex_unlock(&q->lock);
 }

@@ -65,12 +65,14 @@ struct piece_queue {
 	struct piece **ring;
 	size_t cap, first, n;
 	bool ended;
+	bool closed; /* nobody takes anything any more */
 };
 
 int queue_init(struct piece_queue *q);
 /** queue_destroy() - puts what is left */
 void queue_destroy(struct piece_queue *q);
-/** queue_put() - takes over the caller's reference; false when out of memory (the reference stays)
+/** queue_put() - takes over the caller's reference, also when it is closed; false when out of
+ * memory (the reference stays)
  */
 bool queue_put(struct piece_queue *q, struct piece *piece);
 /** queue_end() - nothing comes any more */
@@ -79,8 +81,9 @@ enum queue_result { QUEUE_PIECE, QUEUE_EMPTY, QUEUE_ENDED };
 /** queue_get() - the next piece; waits up to @timeout_ms */
 enum queue_result queue_get(struct piece_queue *q, unsigned timeout_ms, struct piece **ret);
 size_t queue_len(struct piece_queue *q);
-/** queue_drain() - put all pieces in it */
-void queue_drain(struct piece_queue *q);
+/** queue_close() - put all pieces in it, and whatever comes from now on; its reader sees the end.
+ * From any thread */
+void queue_close(struct piece_queue *q);
 
 /** deadline_in() - the CLOCK_MONOTONIC time @ms from now */
 struct timespec deadline_in(unsigned ms);

@@ -42,8 +42,11 @@ static void detach_laggard(struct ism_job *job)
 			laggard = t;
 		}
 	}
-	if (starved && laggard)
+	if (starved && laggard) {
 		atomic_store(&laggard->runner->detach, true);
+		/* At once, not when it comes round to it: it may hang in its device. */
+		queue_close(&laggard->runner->queue);
+	}
 }
 
 static size_t longest_queue(struct ism_job *job)
@@ -64,15 +67,20 @@ static bool anyone_fed(struct ism_job *job)
 	return false;
 }
 
-static void feed(struct ism_job *job, struct piece *piece)
+static int feed(struct ism_job *job, struct piece *piece, struct ism_error *err)
 {
+	int r = 0;
+
 	for (size_t i = 0; i < job->n_targets; i++) {
 		struct job_target *t = &job->targets[i];
 
-		if (is_fed(t) && !queue_put(&t->runner->queue, piece_ref(piece)))
+		if (is_fed(t) && !queue_put(&t->runner->queue, piece_ref(piece))) {
 			piece_put(piece);
+			r = ism_error_oom(err); /* without this piece no target may end well */
+		}
 	}
 	piece_put(piece);
+	return r;
 }
 
 /* The whole source, once. Ends early when nobody needs it any more. */
@@ -107,7 +115,8 @@ static int read_source(struct ism_job *job, struct ism_error *err)
 		}
 		if (must_hash)
 			proof_see(job, piece);
-		feed(job, piece);
+		if (feed(job, piece, err) < 0)
+			return err->code;
 	}
 }
 

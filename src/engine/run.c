@@ -184,9 +184,28 @@ static int rank(enum ism_status s)
 	return (int)ARRAY_LEN(order);
 }
 
+/* Bytes that the reader, or a target that read for itself, could not read, whichever missed most.
+ */
+static uint64_t most_bad(const struct ism_job *job, uint64_t *ret_first)
+{
+	uint64_t most = job->cursor.bad;
+
+	*ret_first = job->cursor.first_bad;
+	for (size_t i = 0; i < job->n_targets; i++) {
+		const struct runner *r = job->targets[i].runner;
+
+		if (!r || !r->started || !atomic_load(&r->ended) || r->bad <= most)
+			continue;
+		most = r->bad;
+		*ret_first = r->first_bad;
+	}
+	return most;
+}
+
 static void conclude(struct ism_job *job)
 {
 	struct ism_report *report = &job->report;
+	uint64_t bad, first_bad;
 	enum ism_status status = ISM_DONE;
 
 	report->verb = job->options.verb;
@@ -203,12 +222,13 @@ static void conclude(struct ism_job *job)
 	if (!job->leaked && job->source_error.code && job->source_error.code != -ECANCELED &&
 	    !report->error.code)
 		ism_error_move(&report->error, &job->source_error);
-	if (job->cursor.bad && !report->error.code) {
+	bad = most_bad(job, &first_bad);
+	if (bad && !report->error.code) {
 		ism_error_set(
-			&report->error, -EIO, job->source->name, job->cursor.first_bad,
+			&report->error, -EIO, job->source->name, first_bad,
 			job->alone ? "could not be read: %llu bytes in all"
 				   : "could not be read: %llu bytes in all are zeros in the copy",
-			(unsigned long long)job->cursor.bad);
+			(unsigned long long)bad);
 		ism_error_status(&report->error, ISM_INCOMPLETE);
 	}
 	check_conclude(job);

@@ -551,7 +551,7 @@ static int dispatch(struct runner *r, struct piece *piece)
 /* Too slow for the others, and the source can be read anywhere: go on alone from where we are. */
 static int start_own_pace(struct runner *r)
 {
-	queue_drain(&r->queue);
+	queue_close(&r->queue);
 	r->own_pool = pool_new(RUNNER_OWN);
 	if (!r->own_pool)
 		return ism_error_oom(&r->report.error);
@@ -562,6 +562,15 @@ static int start_own_pace(struct runner *r)
 	return 0;
 }
 
+static void note_bad(struct runner *r, const struct piece *piece)
+{
+	for (size_t i = 0; i < piece->n_bad; i++) {
+		if (!r->bad)
+			r->first_bad = piece->offset + piece->bad[i].offset;
+		r->bad += piece->bad[i].len;
+	}
+}
+
 int runner_next_piece(struct runner *r, unsigned timeout_ms, struct piece **ret)
 {
 	if (!r->own_pace && atomic_load(&r->detach) && start_own_pace(r) < 0)
@@ -569,6 +578,7 @@ int runner_next_piece(struct runner *r, unsigned timeout_ms, struct piece **ret)
 	if (r->own_pace)
 		switch (cursor_next(&r->cursor, r->own_pool, timeout_ms, ret, &r->report.error)) {
 		case CURSOR_PIECE:
+			note_bad(r, *ret);
 			return 1;
 		case CURSOR_WAIT:
 			return 0;
@@ -579,6 +589,7 @@ int runner_next_piece(struct runner *r, unsigned timeout_ms, struct piece **ret)
 		}
 	switch (queue_get(&r->queue, timeout_ms, ret)) {
 	case QUEUE_PIECE:
+		note_bad(r, *ret);
 		return 1;
 	case QUEUE_EMPTY:
 		return 0;
@@ -693,15 +704,21 @@ static int run(struct runner *r)
 
 	if (r->policy.probe)
 		status = probe_capacity(r);
-	if (status == 0 && r->policy.write && !r->policy.compare)
+	/* A discard changes bytes, before any difference is known. */
+	if (status == 0 && r->policy.write &&
+	    (!r->policy.compare || r->shared->unused == ISM_UNUSED_DISCARD))
 		status = ends_wipe(r);
 	if (status == 0 && r->policy.write && r->shared->unused == ISM_UNUSED_DISCARD)
 		status = discard_unused(r);
+	/* What an earlier run left in a cache is flushed: nothing else is, if all is equal. */
+	if (status == 0 && r->policy.write && r->policy.compare)
+		status = runner_flush(r);
 	if (status == 0 && r->policy.write && r->policy.compare)
 		status = readback_drop_cache(r);
 	if (status == 0)
 		status = move_data(r);
-	if (status == 0)
+	/* Too many differences: the rest of the source is not waited for, nobody takes it. */
+	if (status == 0 && r->mismatches < MISMATCHES_MAX)
 		status = runner_await_source(r);
 	if (status == 0 && r->policy.write)
 		status = ends_finish(r);
@@ -718,7 +735,7 @@ static void leave(struct runner *r)
 	for (unsigned i = 0; i < r->n_slots; i++)
 		if (r->slots[i].use == SLOT_DIFFERS)
 			piece_put(take(r->slots[i].piece));
-	queue_drain(&r->queue);
+	queue_close(&r->queue);
 	for (size_t i = 0; i < r->n_head; i++)
 		piece_put(r->head[i]);
 	for (size_t i = 0; i < r->n_tail; i++)

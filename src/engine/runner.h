@@ -121,6 +121,8 @@ struct runner {
 	size_t n_tail, tail_cap;
 	uint64_t tail_start; /* bytes; the last MiB of the target */
 	uint64_t end;        /* bytes; behind the last piece of the source */
+	uint64_t bad;        /* bytes of the pieces it got that could not be read */
+	uint64_t first_bad;  /* valid when bad > 0 */
 	bool wiped;
 	atomic_int ends; /* enum ends_state */
 	unsigned mismatches;

@@ -117,6 +117,15 @@ bool job_is_over(struct ism_job *job)
 	return true;
 }
 
+/* Its thread is stuck and never heard of again: what it holds must not keep the others waiting. */
+static void forsake(struct ism_job *job, struct job_target *t, size_t i)
+{
+	job->leaked = true;
+	queue_close(&t->runner->queue);
+	pool_abandon(job->shared.pool, RUNNER_SLOTS);
+	job_report_target(job, t, i);
+}
+
 /* A stalled request: first a sentence, then the target is given up, then its thread too. */
 static void watch_stall(struct ism_job *job, struct job_target *t, size_t i)
 {
@@ -141,10 +150,8 @@ static void watch_stall(struct ism_job *job, struct job_target *t, size_t i)
 	}
 	if (waited >= (uint64_t)limit_s * 1000)
 		atomic_store(&t->runner->give_up, true);
-	if (waited >= (uint64_t)limit_s * 1000 + GIVE_UP_GRACE_MS) {
-		job->leaked = true;
-		job_report_target(job, t, i);
-	}
+	if (waited >= (uint64_t)limit_s * 1000 + GIVE_UP_GRACE_MS)
+		forsake(job, t, i);
 }
 
 static uint64_t speed_of(struct job_target *t, uint64_t done, int phase)
