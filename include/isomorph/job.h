@@ -54,6 +54,7 @@ struct ism_job_options {
 	bool no_checksums;     /* do not look for checksums beside a URL */
 	const char *undo;      /* what is overwritten is kept in this new file */
 	enum ism_after after;
+	bool restart;       /* capture: an unfinished image is not gone on with but overwritten */
 	bool all;           /* capture, clone: every sector, not only what is in use */
 	unsigned partition; /* capture, clone: this partition alone; 0 = the whole disk */
 	int level;          /* capture: of compression, -7 … 19; 0 = 3 */

@@ -5,7 +5,8 @@
 #include "verbs.h"
 
 static const int takes[] = {
-	OPT_ALL, OPT_PARTITION, OPT_LEVEL, OPT_NO_VERIFY, OPT_THREADS, OPT_DRY_RUN, OPT_PROGRESS, 0,
+	OPT_ALL,     OPT_PARTITION, OPT_LEVEL,    OPT_RESTART, OPT_NO_VERIFY,
+	OPT_THREADS, OPT_DRY_RUN,   OPT_PROGRESS, 0,
 };
 
 static int capture_run(const struct verb *verb, struct cli_options *o, char **args, int n)

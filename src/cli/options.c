@@ -17,6 +17,7 @@ static const struct option_text {
 	{ OPT_ALL, "all", 0, NULL, "every sector, not only what file systems say is in use" },
 	{ OPT_PARTITION, "partition", 0, "N", "partition N alone" },
 	{ OPT_LEVEL, "level", 0, "N", "how hard to compress, 1 to 19 (3)" },
+	{ OPT_RESTART, "restart", 0, NULL, "do not go on with an unfinished image, overwrite it" },
 	{ OPT_UNUSED, "unused", 0, "HOW",
 	  "what was not in use: keep (old data stays), discard or zero" },
 	{ OPT_AS, "as", 0, "KIND",
@@ -165,6 +166,8 @@ static bool *flag_of(struct cli_options *o, int id)
 		return &o->job.no_checksums;
 	case OPT_HASH:
 		return &o->sha256_wanted;
+	case OPT_RESTART:
+		return &o->job.restart;
 	case OPT_DAMAGED:
 		return &o->job.open.damaged;
 	case OPT_DELTA:

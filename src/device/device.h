@@ -15,6 +15,7 @@ struct target {
 	char *path;               /* the node or file it stands for, symbolic links resolved */
 	bool is_file;             /* a regular file */
 	bool is_new;              /* a regular file that does not exist yet */
+	bool keep_part;           /* is_new: what an earlier run left in NAME.part stays in it */
 	bool is_partition;        /* a partition, not a whole disk */
 	struct ism_device device; /* the (whole) disk; for a regular file only path, size and sector
 	                             sizes are set */

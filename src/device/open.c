@@ -200,9 +200,9 @@ static int refuse_part(const char *part, struct ism_error *err)
 	return ism_error_hint(err, "remove or rename it");
 }
 
-/* What an earlier run left behind is begun anew, if it is a plain file of ours that nobody writes.
- */
-static int reuse_part(const char *part, struct medium **ret, struct ism_error *err)
+/* What an earlier run left behind is begun anew, or kept if the caller goes on with it, if it is a
+ * plain file of ours that nobody writes. */
+static int reuse_part(const char *part, bool keep, struct medium **ret, struct ism_error *err)
 {
 	_medium_ struct medium *m = NULL;
 	struct stat named, st;
@@ -220,9 +220,9 @@ static int reuse_part(const char *part, struct medium **ret, struct ism_error *e
 	if (fstat(m->fd, &st) < 0 || st.st_dev != named.st_dev || st.st_ino != named.st_ino ||
 	    lstat(part, &named) < 0 || st.st_ino != named.st_ino)
 		return refuse_part(part, err);
-	if (ftruncate(m->fd, 0) < 0)
+	if (!keep && ftruncate(m->fd, 0) < 0)
 		return ism_error_errno(err, -errno, part, ISM_NO_OFFSET, "cannot empty");
-	m->size = 0;
+	m->size = keep ? (uint64_t)st.st_size : 0;
 	*ret = take(m);
 	return 0;
 }
@@ -241,7 +241,7 @@ static int open_new(const struct target *t, struct medium **ret, struct ism_erro
 	r = file_create(part, &m, err);
 	if (r == -EEXIST) {
 		ism_error_clear(err);
-		return reuse_part(part, ret, err);
+		return reuse_part(part, t->keep_part, ret, err);
 	}
 	if (r == 0)
 		r = file_lock(m, part, err);

@@ -12,6 +12,7 @@
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
+#include <zstd.h>
 
 #include <isomorph/version.h>
 
@@ -54,37 +55,89 @@ struct append {
 	size_t n_ring;
 	uint64_t put, taken, got; /* chunks filled, taken by workers, appended; since the start */
 	bool closing;
+	struct native_image kept; /* of an unfinished image; borrowed but for its file */
 	pthread_t workers[WORKERS_MAX];
 	unsigned n_workers;
 	int level;
 };
 
+/* struct worker - what one thread needs */
+struct worker {
+	struct native_encoder *encoder;
+	ZSTD_DCtx *ctx; /* the rest only while an unfinished image is compared */
+	uint8_t *stored, *kept;
+};
+
+static int differs(struct append *a, uint64_t offset, struct ism_error *err)
+{
+	ism_error_refuse(err, -ESTALE, a->r->shared->source->name,
+	                 "differs from what the unfinished image holds of it");
+	err->offset = offset;
+	return ism_error_hint(err, "--restart begins anew and overwrites the unfinished image");
+}
+
+/* A chunk of the unfinished image: its frame is sound, and is what the disk holds now. */
+static int compare_kept(struct append *a, struct worker *w, struct chunk *c, uint64_t index)
+{
+	const uint8_t *data = c->piece ? c->piece->data : c->buf;
+	int status;
+
+	if (!w->ctx) {
+		w->ctx = ZSTD_createDCtx();
+		w->stored = malloc(ZSTD_compressBound(a->chunk_size));
+		w->kept = malloc(a->chunk_size);
+	}
+	if (!w->ctx || !w->stored || !w->kept)
+		return ism_error_oom(&c->error);
+	status = native_image_decode(&a->kept, index, w->ctx, w->stored, w->kept, &c->error);
+	if (status < 0) {
+		ism_error_hint(&c->error, "--restart begins anew and overwrites it");
+		return status;
+	}
+	for (size_t i = 0; memcmp(data, w->kept, c->len) != 0 && i < c->len; i++)
+		if (data[i] != w->kept[i])
+			return differs(a, index * a->chunk_size + i, &c->error);
+	return 0;
+}
+
+static int work(struct append *a, struct worker *w, struct chunk *c, uint64_t index)
+{
+	if (!w->encoder)
+		return ism_error_oom(&c->error);
+	if (index < a->kept.kept_chunks)
+		return compare_kept(a, w, c, index);
+	return native_encode(w->encoder, c->piece ? c->piece->data : c->buf, c->len, c->runs,
+	                     c->n_runs, &c->frame, &c->error);
+}
+
 static void *worker_main(void *arg)
 {
 	struct append *a = arg;
-	struct native_encoder *encoder = native_encoder_new(a->level);
+	struct worker w = { .encoder = native_encoder_new(a->level) };
 
 	pthread_mutex_lock(&a->lock);
 	for (;;) {
 		struct chunk *c;
+		uint64_t index;
 
 		while (a->taken == a->put && !a->closing)
 			pthread_cond_wait(&a->full, &a->lock);
 		if (a->taken == a->put)
 			break;
-		c = &a->ring[a->taken++ % a->n_ring];
+		index = a->taken++;
+		c = &a->ring[index % a->n_ring];
 		c->state = CHUNK_BUSY;
 		pthread_mutex_unlock(&a->lock);
-		c->status =
-			encoder ? native_encode(encoder, c->piece ? c->piece->data : c->buf, c->len,
-		                                c->runs, c->n_runs, &c->frame, &c->error)
-				: ism_error_oom(&c->error);
+		c->status = work(a, &w, c, index);
 		pthread_mutex_lock(&a->lock);
 		c->state = CHUNK_DONE;
 		pthread_cond_signal(&a->done);
 	}
 	pthread_mutex_unlock(&a->lock);
-	native_encoder_free(encoder);
+	native_encoder_free(w.encoder);
+	ZSTD_freeDCtx(w.ctx);
+	free(w.stored);
+	free(w.kept);
 	return NULL;
 }
 
@@ -122,8 +175,11 @@ static int append_oldest(struct append *a)
 	while (c->state != CHUNK_DONE)
 		pthread_cond_wait(&a->done, &a->lock);
 	pthread_mutex_unlock(&a->lock);
-	status = c->status < 0 ? ism_error_move(err, &c->error)
-	                       : native_append(a->writer, &c->frame, err);
+	if (c->status < 0)
+		status = ism_error_move(err, &c->error);
+	else
+		status =
+			a->got < a->kept.kept_chunks ? 0 : native_append(a->writer, &c->frame, err);
 	atomic_fetch_add(&a->r->done, c->len);
 	atomic_store(&a->r->written, sink_length(a->sink));
 	piece_put(take(c->piece));
@@ -392,6 +448,19 @@ static void append_clear(struct append *a)
 	pthread_mutex_destroy(&a->lock);
 }
 
+/* Behind the last sound checkpoint of an unfinished image. */
+static int resume(struct append *a, const struct capture *cap, const struct native_sink *sink,
+                  const char *spool)
+{
+	struct ism_error *err = &a->r->report.error;
+	int status;
+
+	a->kept = cap->kept;
+	a->kept.file = a->r->medium;
+	status = sink_resume(a->sink, cap->kept.kept_position, err);
+	return status < 0 ? status : native_writer_resume(&a->kept, sink, spool, &a->writer, err);
+}
+
 static int append_open(struct append *a, const struct capture *cap)
 {
 	struct ism_error *err = &a->r->report.error;
@@ -405,7 +474,8 @@ static int append_open(struct append *a, const struct capture *cap)
 	if (!a->sink)
 		return err->code;
 	sink = sink_native(a->sink);
-	status = native_writer_new(&cap->info, &sink, spool, &a->writer, err);
+	status = cap->resumes ? resume(a, cap, &sink, spool)
+	                      : native_writer_new(&cap->info, &sink, spool, &a->writer, err);
 	if (status < 0)
 		return status;
 	a->n_ring = MIN(2 * (size_t)MIN(want, (unsigned)WORKERS_MAX) + 2, RING_MAX);

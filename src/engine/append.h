@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "engine/runner.h"
+#include "format/native_read.h"
 
 /**
  * struct capture - what a native image is made of, besides the bytes
@@ -19,6 +20,9 @@ struct capture {
 	unsigned threads;
 	const char *source_name;
 	json_t *survey;
+	bool resumes; /* goes on with an unfinished image: */
+	struct medium *part;
+	struct native_image kept; /* what it holds, as far as its last sound checkpoint */
 };
 
 /** append_run() - instead of the runner's own way, when r->capture is set */

@@ -170,12 +170,15 @@ int capture_plan(struct ism_job *job, struct ism_error *err)
 		job_note(job, "the copy has the ids of the source, so the system is not told of "
 		              "it: unplug one of the two "
 		              "before you use the other");
-	return job->options.all ? 0 : take_used(job, cap, err);
+	r = job->options.all ? 0 : take_used(job, cap, err);
+	return r == 0 && job->options.verb == ISM_VERB_CAPTURE ? capture_resume(job, err) : r;
 }
 
 void capture_clear(struct ism_job *job)
 {
 	json_decref(job->capture.survey);
 	job->capture.survey = NULL;
+	native_image_clear(&job->capture.kept);
+	job->capture.part = medium_close(job->capture.part);
 	job->base = medium_close(job->base);
 }

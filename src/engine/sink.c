@@ -103,6 +103,24 @@ static int close_block(struct sink *s, struct ism_error *err)
 	return r;
 }
 
+int sink_resume(struct sink *s, uint64_t position, struct ism_error *err)
+{
+	int r = s->m->ops->resize(s->m, position, err);
+
+	while (r == 0 && position - s->position >= BLOCK_LEN) {
+		r = medium_read_all(s->m, s->block, BLOCK_LEN, s->position, err);
+		s->fill = BLOCK_LEN;
+		if (r == 0)
+			r = keep_digest(s, err);
+		s->position += BLOCK_LEN;
+		s->fill = 0;
+	}
+	if (r < 0)
+		return r;
+	s->fill = (size_t)(position - s->position);
+	return s->fill ? medium_read_all(s->m, s->block, s->fill, s->position, err) : 0;
+}
+
 static int sink_write(void *arg, const void *data, size_t len, struct ism_error *err)
 {
 	struct sink *s = arg;

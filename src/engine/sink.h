@@ -14,6 +14,8 @@ struct sink;
 /** sink_new() - @m: a new regular file, not owned; NULL = standard output */
 struct sink *sink_new(struct medium *m, struct ism_error *err);
 struct sink *sink_free(struct sink *s);
+/** sink_resume() - the first @position bytes are there already; what is behind them is cut off */
+int sink_resume(struct sink *s, uint64_t position, struct ism_error *err);
 /** sink_native() - as native_writer_new() wants it */
 struct native_sink sink_native(struct sink *s);
 uint64_t sink_length(const struct sink *s);

@@ -40,6 +40,8 @@ struct native_image {
 	uint8_t (*sums)[32];
 	bool *has_sum; /* false: only zstd's own checksum proves the chunk */
 	struct native_run_disk *runs;
+	/* up to a checkpoint before which nothing is missing: there a capture may go on */
+	uint64_t kept_chunks, kept_position;
 };
 
 /**

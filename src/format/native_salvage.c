@@ -20,6 +20,7 @@ struct walk {
 	uint64_t group; /* first chunk that no checkpoint has spoken of */
 	size_t cap_chunks, cap_runs;
 	unsigned strangers;
+	bool broken; /* a frame was lost */
 	uint8_t *window;
 	uint64_t window_at;
 	size_t window_len, window_cap;
@@ -218,6 +219,11 @@ static int step_ours(struct walk *w, enum step *ret, struct ism_error *err)
 	*ret = STEP_NEXT;
 	w->position += size;
 	w->from = w->position;
+	/* A checkpoint of fewer chunks is the last of an image that came to its lists. */
+	if (!w->broken && w->group % NATIVE_GROUP == 0) {
+		w->image->kept_chunks = w->group;
+		w->image->kept_position = w->position;
+	}
 	return 0;
 }
 
@@ -306,6 +312,7 @@ static int walk_frames(struct walk *w, struct ism_error *err)
 		lost = step == STEP_LOST;
 		if (!lost)
 			continue;
+		w->broken = true;
 		/* Which chunks come next only a checkpoint tells. */
 		w->strangers += magic == NATIVE_MAGIC;
 		w->position++;
@@ -356,6 +363,8 @@ int native_image_salvage(struct medium *file, struct native_image *ret, struct i
 		native_image_clear(&image);
 		return r;
 	}
+	if (!image.kept_chunks)
+		image.kept_position = NATIVE_HEADER_LEN;
 	*ret = image;
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Writes native images; doc/image-format.md. The lists that come last are kept in unlinked files,
  * not in memory. */
+#include "format/native_read.h"
 #include "format/native_write.h"
 
 #include <fcntl.h>
@@ -373,12 +374,10 @@ struct native_writer *native_writer_free(struct native_writer *w)
 	return NULL;
 }
 
-int native_writer_new(const struct native_info *info, const struct native_sink *sink,
-                      const char *spool, struct native_writer **ret, struct ism_error *err)
+static int writer_alloc(const struct native_info *info, const struct native_sink *sink,
+                        const char *spool, struct native_writer **ret, struct ism_error *err)
 {
 	struct native_writer *w = calloc(1, sizeof(*w));
-	struct native_header_disk h;
-	int r = 0;
 
 	if (!w)
 		return ism_error_oom(err);
@@ -388,19 +387,102 @@ int native_writer_new(const struct native_info *info, const struct native_sink *
 	w->sums.f = spool_open(spool);
 	w->runs.f = spool_open(spool);
 	w->seek.f = spool_open(spool);
-	if (!w->sums.f || !w->runs.f || !w->seek.f)
-		r = ism_error_errno(err, -errno, spool, ISM_NO_OFFSET,
-		                    "cannot make a temporary file");
-	if (r == 0 && native_header_make(info, &h) < 0)
-		r = ism_error_oom(err);
-	if (r == 0)
-		r = sink_put(w, &h, sizeof(h), err);
+	if (!w->sums.f || !w->runs.f || !w->seek.f) {
+		native_writer_free(w);
+		return ism_error_errno(err, -errno, spool, ISM_NO_OFFSET,
+		                       "cannot make a temporary file");
+	}
+	*ret = w;
+	return 0;
+}
+
+int native_writer_new(const struct native_info *info, const struct native_sink *sink,
+                      const char *spool, struct native_writer **ret, struct ism_error *err)
+{
+	struct native_writer *w = NULL;
+	struct native_header_disk h;
+	int r = writer_alloc(info, sink, spool, &w, err);
+
+	if (r < 0)
+		return r;
+	r = native_header_make(info, &h) < 0 ? ism_error_oom(err) : sink_put(w, &h, sizeof(h), err);
 	if (r == 0)
 		r = note_seek(w, sizeof(h), 0, EMPTY_CHECKSUM, err);
 	if (r < 0) {
 		native_writer_free(w);
 		return r;
 	}
+	*ret = w;
+	return 0;
+}
+
+/* A chunk that is in the file already, and the checkpoint behind it. */
+static int keep_chunk(struct native_writer *w, const struct native_image *kept, uint64_t i,
+                      struct ism_error *err)
+{
+	const struct native_chunk *c = &kept->chunks[i];
+	size_t len = native_image_chunk_len(kept, i);
+	uint64_t behind = c->position + c->stored, next;
+	le32 checksum;
+	int r = medium_read_all(kept->file, &checksum, 4, behind - 4, err);
+
+	if (r == 0)
+		r = note_seek(w, c->stored, len, le32_get(checksum), err);
+	if (r == 0)
+		r = spool_put(&w->sums, kept->sums[i], 32, err);
+	if (r < 0)
+		return r;
+	native_tree_add(&w->tree, len, kept->sums[i]);
+	w->disk += len;
+	w->chunks++;
+	if (w->chunks % NATIVE_GROUP)
+		return 0;
+	w->sequence++;
+	next = w->chunks < kept->kept_chunks ? kept->chunks[i + 1].position : kept->kept_position;
+	return note_seek(w, (size_t)(next - behind), 0, EMPTY_CHECKSUM, err);
+}
+
+/* Runs up to where the kept chunks end; the last may go on behind it. */
+static int keep_runs(struct native_writer *w, const struct native_image *kept,
+                     struct ism_error *err)
+{
+	int r = 0;
+
+	for (uint64_t i = 0; i < kept->n_runs && r == 0; i++) {
+		struct native_run_disk run = kept->runs[i];
+		uint64_t offset = le64_get(run.offset), len = le64_get(run.len);
+
+		if (offset >= w->disk)
+			break;
+		len = MIN(len, w->disk - offset);
+		run.len = le64_of(len);
+		w->bytes[run.kind] += len;
+		if (w->has_open_run)
+			r = spool_put(&w->runs, &w->open_run, sizeof(w->open_run), err);
+		w->open_run = run;
+		w->has_open_run = true;
+	}
+	return r;
+}
+
+int native_writer_resume(const struct native_image *kept, const struct native_sink *sink,
+                         const char *spool, struct native_writer **ret, struct ism_error *err)
+{
+	struct native_writer *w = NULL;
+	int r = writer_alloc(&kept->info, sink, spool, &w, err);
+
+	if (r == 0)
+		r = note_seek(w, NATIVE_HEADER_LEN, 0, EMPTY_CHECKSUM, err);
+	for (uint64_t i = 0; i < kept->kept_chunks && r == 0; i++)
+		r = keep_chunk(w, kept, i, err);
+	if (r == 0)
+		r = keep_runs(w, kept, err);
+	if (r < 0) {
+		native_writer_free(w);
+		return r;
+	}
+	w->position = kept->kept_position;
+	w->group_first = w->chunks;
 	*ret = w;
 	return 0;
 }

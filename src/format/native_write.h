@@ -54,6 +54,14 @@ struct native_writer;
  */
 int native_writer_new(const struct native_info *info, const struct native_sink *sink,
                       const char *spool, struct native_writer **ret, struct ism_error *err);
+struct native_image;
+/**
+ * native_writer_resume() - go on behind the kept_chunks of a salvaged image; @sink is at its
+ * kept_position
+ * What is in the frames must be proven by whoever calls.
+ */
+int native_writer_resume(const struct native_image *kept, const struct native_sink *sink,
+                         const char *spool, struct native_writer **ret, struct ism_error *err);
 struct native_writer *native_writer_free(struct native_writer *w);
 /** native_append() - the next chunk, in disk order */
 int native_append(struct native_writer *w, const struct native_frame *f, struct ism_error *err);

@@ -4,6 +4,7 @@
 
   read_image.py check IMAGE           every sum, the tree, checkpoints, extents, chunks; prints a summary as JSON
   read_image.py stream IMAGE          the disk on standard output, through the seek table
+  read_image.py tree IMAGE            root of the hash tree, the chunks not looked at
   read_image.py extents IMAGE         OFFSET LENGTH KIND, a line each
   read_image.py range IMAGE OFFSET N  bytes by a reader of zstd's seekable format that knows nothing of our frames
 Exit status 1 and one line on standard error: the image is not whole.
@@ -212,7 +213,7 @@ class Image:
                 offset, length, kind = self.runs[run]
                 if kind:
                     part = data[max(offset, start) - start:min(offset + length, end) - start]
-                    need(not any(part), f'bytes that are {KINDS[kind]} are not zero in chunk {i}')
+                    need(not part.strip(b'\0'), f'bytes that are {KINDS[kind]} are not zero in chunk {i}')
                 if offset + length > end:
                     break
                 run += 1
@@ -226,6 +227,9 @@ def main():
             sys.stdout.buffer.write(SeekTable(f).read(int(rest[0]), int(rest[1])))
             return
         image = Image(f)
+        if what == 'tree':
+            print(image.root().hex())
+            return
         if what == 'extents':
             for offset, size, kind in image.runs:
                 print(offset, size, KINDS[kind])
