@@ -297,8 +297,13 @@ static int compare_done(struct runner *r, struct slot *slot)
 		piece_put(piece);
 		return status;
 	}
-	if (code < 0 && r->undo)
-		return runner_fail(r, code, piece->offset, "read what is to be kept for undo");
+	if (code < 0 && r->undo) {
+		uint64_t offset = piece->offset;
+
+		slot->use = SLOT_FREE;
+		piece_put(take(slot->piece));
+		return runner_fail(r, code, offset, "read what is to be kept for undo");
+	}
 	/* A place that cannot be read may still be written: sticks remap then. */
 	slot->use = SLOT_DIFFERS;
 	r->n_pending++;
