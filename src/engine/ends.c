@@ -200,14 +200,11 @@ static int note_ends(struct runner *r)
 /* The last look failed: what is there must not boot. */
 static void unmake(struct runner *r)
 {
-	_error_ struct ism_error why = { 0 };
+	size_t len = (size_t)MIN((uint64_t)r->medium->physical_size, r->medium->size);
 
-	if (r->target->is_new || !runner_calm(r) ||
-	    medium_write(r->medium, zeros,
-	                 (size_t)MIN((uint64_t)r->medium->physical_size, r->medium->size), 0,
-	                 &why) < 0)
+	if (r->target->is_new || !runner_calm(r) || runner_write_now(r, zeros, len, 0) < 0)
 		return;
-	if (medium_flush(r->medium, &why) == 0)
+	if (runner_flush_now(r) == 0)
 		atomic_store(&r->ends, ENDS_BLANK);
 }
 

@@ -46,6 +46,12 @@ unsigned lane_in_flight(const struct lane *lane)
 	return lane ? lane->in_flight : 0;
 }
 
+void lane_asking(struct lane *lane, bool asking)
+{
+	if (lane)
+		atomic_store(&lane->busy_since, asking || lane->in_flight ? now_ms() : 0);
+}
+
 uint64_t lane_busy_since(const struct lane *lane)
 {
 	return lane ? atomic_load(&lane->busy_since) : 0;

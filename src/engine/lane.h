@@ -44,6 +44,9 @@ void lane_submit(struct lane *lane, struct lane_request *rq);
  * Return: NULL when none finished in time.
  */
 struct lane_request *lane_reap(struct lane *lane, unsigned timeout_ms);
+/** lane_asking() - the lane's thread asks the medium itself, or has its answer: counts as a request
+ * in flight. NULL is allowed */
+void lane_asking(struct lane *lane, bool asking);
 /** lane_busy_since() - when the oldest request in flight was started, in now_ms() time; 0 = none
  * is. Any thread */
 uint64_t lane_busy_since(const struct lane *lane);

@@ -96,6 +96,7 @@ static int marks_restore(struct runner *r, struct marks *m)
 	int status = 0;
 
 	for (size_t i = m->n - m->written; i < m->n; i++) {
+		lane_asking(r->lane, true);
 		int one = medium_write(r->medium, m->old + i * m->block, m->block, m->at[i],
 		                       r->report.error.code ? NULL : &r->report.error);
 
@@ -104,6 +105,7 @@ static int marks_restore(struct runner *r, struct marks *m)
 	}
 	if (status == 0)
 		status = medium_flush(r->medium, r->report.error.code ? NULL : &r->report.error);
+	lane_asking(r->lane, false);
 	return status;
 }
 
@@ -155,14 +157,14 @@ static int ends_save(struct runner *r, struct ends *e)
 /* The first MiB comes last, as always. */
 static int ends_put_back(struct runner *r, const struct ends *e)
 {
-	int status = medium_write(r->medium, e->tail, e->tail_len, e->tail_at, NULL);
+	int status = runner_write_now(r, e->tail, e->tail_len, e->tail_at);
 
 	if (status == 0)
-		status = medium_flush(r->medium, NULL);
+		status = runner_flush_now(r);
 	if (status == 0)
-		status = medium_write(r->medium, e->head, e->head_len, 0, NULL);
+		status = runner_write_now(r, e->head, e->head_len, 0);
 	if (status == 0)
-		status = medium_flush(r->medium, NULL);
+		status = runner_flush_now(r);
 	if (status < 0)
 		return status;
 	r->wiped = false;

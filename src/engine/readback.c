@@ -97,7 +97,10 @@ uint64_t readback_narrow(struct runner *r, int code, uint64_t offset, size_t len
 	while (buf && is_bad_sector(code) && offset < end && !runner_stopping(r)) {
 		size_t n = (size_t)MIN((uint64_t)step, end - offset), got = 0;
 
-		if (medium_read(r->medium, buf, n, offset, &got, NULL) == 0 && got == n) {
+		lane_asking(r->lane, true);
+		int status = medium_read(r->medium, buf, n, offset, &got, NULL);
+		lane_asking(r->lane, false);
+		if (status == 0 && got == n) {
 			offset += n;
 			continue;
 		}

@@ -107,6 +107,26 @@ static bool wait_failed(struct runner *r, int *ret)
 	return true;
 }
 
+int runner_write_now(struct runner *r, const void *buf, size_t len, uint64_t offset)
+{
+	int status;
+
+	lane_asking(r->lane, true);
+	status = medium_write(r->medium, buf, len, offset, NULL);
+	lane_asking(r->lane, false);
+	return status;
+}
+
+int runner_flush_now(struct runner *r)
+{
+	int status;
+
+	lane_asking(r->lane, true);
+	status = medium_flush(r->medium, NULL);
+	lane_asking(r->lane, false);
+	return status;
+}
+
 /* One step of a piece, several times. */
 static int try_write(struct runner *r, const uint8_t *data, size_t len, uint64_t offset, int code)
 {
@@ -116,7 +136,7 @@ static int try_write(struct runner *r, const uint8_t *data, size_t len, uint64_t
 		if (target_gone(r->target, r->medium))
 			return -ENODEV;
 		usleep(TRY_PAUSE_US * (unsigned)i);
-		code = medium_write(r->medium, data, len, offset, NULL);
+		code = runner_write_now(r, data, len, offset);
 	}
 	return code;
 }

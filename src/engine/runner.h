@@ -163,6 +163,10 @@ int runner_settle(struct runner *r);
 int runner_write_piece(struct runner *r, struct piece *piece);
 /** runner_io() - one request, waited for; op as in lane.h. A read that comes short is -EBADMSG */
 int runner_io(struct runner *r, enum lane_op op, const void *buf, size_t len, uint64_t offset);
+/** runner_write_now() - past the lane, also after a failure or a wish to stop; no error is kept */
+int runner_write_now(struct runner *r, const void *buf, size_t len, uint64_t offset);
+/** runner_flush_now() - likewise */
+int runner_flush_now(struct runner *r);
 /** runner_flush() - all that was written is on the medium */
 int runner_flush(struct runner *r);
 /** runner_slot() - a free slot, with its buffer if asked for; waits for one */

@@ -13,6 +13,7 @@
 
 #define DEPTH_BYTES_MAX (16 * MIB) /* in flight at most, DESIGN §3 */
 #define REQUEST_BYTES   MIB
+#define PHYSICAL_MAX    (64 * KIB)
 
 static int device_zero(struct medium *m, uint64_t offset, uint64_t len, struct ism_error *err)
 {
@@ -98,7 +99,9 @@ int device_medium(int fd, const char *path, bool writable, struct medium **ret,
 	if (fstat(fd, &st) < 0 || ioctl(fd, BLKGETSIZE64, &m->size) < 0 ||
 	    ioctl(fd, BLKSSZGET, &sector) < 0)
 		return ism_error_errno(err, -errno, path, ISM_NO_OFFSET, "cannot ask for its size");
-	if (ioctl(fd, BLKPBSZGET, &physical) < 0 || physical < (unsigned)sector)
+	/* Some bridges claim any power of two; what is not believed is no reason to write more. */
+	if (ioctl(fd, BLKPBSZGET, &physical) < 0 || physical < (unsigned)sector ||
+	    physical > PHYSICAL_MAX)
 		physical = (unsigned)sector;
 	m->sector_size = (uint32_t)sector;
 	m->physical_size = physical;

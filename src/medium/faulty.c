@@ -28,6 +28,7 @@ enum fault_kind {
 	FAULT_READ_BPS,
 	FAULT_WRITE_BPS,
 	FAULT_FLUSH_MS,
+	FAULT_FREEZE,
 };
 
 static const struct fault_word {
@@ -48,6 +49,7 @@ static const struct fault_word {
 	{ "read-bps=", FAULT_READ_BPS },
 	{ "write-bps=", FAULT_WRITE_BPS },
 	{ "flush-ms=", FAULT_FLUSH_MS },
+	{ "freeze@", FAULT_FREEZE },
 };
 
 struct fault {
@@ -60,7 +62,7 @@ struct faulty {
 	struct fault faults[FAULTS_MAX];
 	size_t n;
 	pthread_mutex_t lock; /* guards all below */
-	bool gone;
+	bool gone, frozen;
 	uint64_t read_free_ns, write_free_ns; /* when the throttle lets the next request go */
 };
 
@@ -116,15 +118,19 @@ static void throttle(struct faulty *y, enum fault_kind kind, uint64_t *free_ns, 
 static int ask(struct medium *m, uint64_t offset, uint64_t len, struct ism_error *err)
 {
 	struct faulty *y = m->priv;
-	bool gone;
+	bool gone, frozen;
 
-	if (find(y, FAULT_STALL, offset, len))
-		for (;;)
-			pause();
 	pthread_mutex_lock(&y->lock);
+	frozen = y->frozen;
+	y->frozen |= find(y, FAULT_FREEZE, offset, len) != NULL;
 	y->gone |= find(y, FAULT_GONE, offset, len) != NULL;
 	gone = y->gone;
 	pthread_mutex_unlock(&y->lock);
+	if (frozen || find(y, FAULT_STALL, offset, len))
+		for (;;)
+			pause();
+	if (find(y, FAULT_FREEZE, offset, len))
+		return ism_error_errno(err, -EIO, m->name, offset, "cannot go on");
 	return gone ? ism_error_errno(err, -ENODEV, m->name, offset, "cannot go on") : 0;
 }
 

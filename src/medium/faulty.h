@@ -18,6 +18,7 @@
  *   full@O             writing at or behind O is ENOSPC
  *   gone@O             once O was touched every request is ENODEV
  *   stall@O            a request that touches O never ends (until the program does)
+ *   freeze@O           the first request that touches O is EIO, and none after it ever ends
  *   read-bps=N, write-bps=N  no faster than N bytes a second
  *   flush-ms=N         a flush takes N milliseconds more
  */

@@ -54,6 +54,14 @@ field() {
 	cmp image good
 }
 
+@test "device-that-hangs-after-an-error: the time-out holds for second tries too" {
+	head -c 30M /dev/urandom >image
+	export ISOMORPH_FAULTY="$PWD/bad=freeze@20M"
+	run -1 --separate-stderr timeout 60 "$iso" write --as raw --yes --quiet --json --stall-timeout 1 image bad good
+	[ "$(field '[t["exit"] for t in d["targets"]]')" = '[1, 0]' ]
+	cmp image good
+}
+
 @test "bad-sector-seen-by-a-slow-target-alone: it reads for itself, and what it could not read is told" {
 	head -c 60M /dev/urandom >image
 	export ISOMORPH_FAULTY="image=read-error@58M+4096;$PWD/slow=write-bps=4M;$PWD/gone=gone@28M+1M"
