@@ -518,6 +518,10 @@ int append_run(struct runner *r)
 		status = read_back(&a);
 	if (status == 0)
 		status = target_commit(r->target, &r->report.error);
+	if (status == -ENOSPC || status == -EFBIG)
+		ism_error_hint(&r->report.error,
+		               "make room; the same command goes on with what is in %s.part",
+		               r->target->path);
 	append_clear(&a);
 	return status;
 }

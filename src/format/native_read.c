@@ -25,7 +25,8 @@ static int unfinished(struct ism_error *err, const struct medium *file)
 		err, -EBADMSG, file->name, file->size,
 		"is no complete image: it was cut off, or its capture has not come to its end");
 	return ism_error_hint(
-		err, "the same capture command goes on with it; 'zstd -dc' gives what is whole");
+		err,
+		"the same capture command goes on with it; restore --damaged takes what is whole");
 }
 
 /* struct seek - the seek table on the way through it */

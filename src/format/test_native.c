@@ -381,6 +381,108 @@ static void test_lying_header(void **state)
 	free(good.data);
 }
 
+/* The manifest with `from` replaced by `to`, as long, sealed anew. */
+static void forge_manifest(struct image *image, const char *from, const char *to)
+{
+	uint8_t *foot = image->data + image->len - 9, *seek, *frame, *hit;
+	struct native_frame_disk head;
+	le32 count, stored;
+
+	memcpy(&count, foot, 4);
+	seek = foot - 12 * le32_get(count) - 8;
+	memcpy(&stored, foot - 12, 4);
+	frame = seek - le32_get(stored);
+	hit = memmem(frame, le32_get(stored), from, strlen(from));
+	assert_non_null(hit);
+	memcpy(hit, to, strlen(to));
+	memcpy(&head, frame, sizeof(head));
+	native_seal(frame, le32_get(stored), NATIVE_MANIFEST, le32_get(head.flags),
+	            le64_get(head.sequence), head.uuid);
+}
+
+static void test_lying_manifest(void **state)
+{
+	static const char *const lies[][2] = {
+		{ "\"size\": 340025", "\"size\": 340024" },
+		{ "\"chunks\": 6", "\"chunks\": 7" },
+		{ "\"chunk_size\": 65536", "\"chunk_size\": 65535" },
+		{ "\"hash\": \"sha256\"", "\"hash\": \"sha257\"" },
+		{ "\"tree\": \"", "\"tref\": \"" },
+		{ "\"seek_table_sha256\": \"", "\"seek_table_sha256\": 0" },
+		{ "\"image\": {", "\"image\": [" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
+		struct native_totals totals;
+		struct image image = make_image(3, &totals);
+
+		forge_manifest(&image, lies[i][0], lies[i][1]);
+		assert_int_not_equal(read_image(image.data, image.len, NULL), 0);
+		free(image.data);
+	}
+}
+
+/* Another root in a manifest that is sound in itself: found by whoever proves the whole image. */
+static void test_lying_root(void **state)
+{
+	struct native_totals totals;
+	struct image a = make_image(3, &totals);
+	_medium_ struct medium *file = NULL;
+	struct native_image image = { 0 };
+	char was[80], now[80];
+
+	(void)state;
+	snprintf(was, sizeof(was), "\"tree\": \"%02x", totals.root[0]);
+	snprintf(now, sizeof(now), "\"tree\": \"%02x", totals.root[0] ^ 1);
+	assert_int_equal(medium_memory(a.data, a.len, false, &file, NULL), 0);
+	assert_int_equal(native_image_read(file, &image, NULL), 0);
+	assert_int_equal(native_image_prove(&image, NULL), 0);
+	native_image_clear(&image);
+	forge_manifest(&a, was, now);
+	assert_int_equal(native_image_read(file, &image, NULL), 0);
+	assert_int_not_equal(native_image_prove(&image, NULL), 0);
+	native_image_clear(&image);
+	free(a.data);
+}
+
+/* Extents with gaps, overlaps, of no length, of no kind that there is, or past the end. */
+static void test_lying_extents(void **state)
+{
+	static const struct native_run lies[] = {
+		{ 0, CHUNK - 1, ISM_EXTENT_DATA },  { 1, CHUNK - 1, ISM_EXTENT_DATA },
+		{ 0, CHUNK + 1, ISM_EXTENT_DATA },  { 0, 0, ISM_EXTENT_ZERO },
+		{ 0, 0xffffffff, ISM_EXTENT_DATA },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
+		struct image image = { .data = malloc(FILE_MAX_LEN) };
+		const struct native_sink sink = { .write = image_write, .arg = &image };
+		struct native_encoder *e = native_encoder_new(1);
+		struct native_info info = test_info();
+		struct native_writer *w = NULL;
+		struct native_totals totals;
+		struct native_frame f = { 0 };
+		json_t *manifest = json_object();
+
+		assert_int_equal(native_writer_new(&info, &sink, NULL, &w, NULL), 0);
+		for (size_t at = 0; at < DISK; at += CHUNK) {
+			encode_at(e, at, &f);
+			if (at == 2 * CHUNK)
+				f.runs[0] = lies[i];
+			assert_int_equal(native_append(w, &f, NULL), 0);
+		}
+		assert_int_equal(native_finish(w, manifest, &totals, NULL), 0);
+		assert_int_not_equal(read_image(image.data, image.len, NULL), 0);
+		json_decref(manifest);
+		native_frame_clear(&f);
+		native_writer_free(w);
+		native_encoder_free(e);
+		free(image.data);
+	}
+}
+
 /* A size that is only known at the end is the one that chunks and manifest agree on. */
 static void test_unknown_size(void **state)
 {
@@ -417,6 +519,9 @@ int main(void)
 		cmocka_unit_test(test_cut_off),
 		cmocka_unit_test(test_lying_seek_table),
 		cmocka_unit_test(test_lying_header),
+		cmocka_unit_test(test_lying_manifest),
+		cmocka_unit_test(test_lying_root),
+		cmocka_unit_test(test_lying_extents),
 		cmocka_unit_test(test_unknown_size),
 	};
 

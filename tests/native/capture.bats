@@ -177,6 +177,7 @@ load native
 	umount small
 	[ "$status" -eq 1 ]
 	[[ $output == *"No space left"* ]]
+	[[ $output == *"the same command goes on"* ]]
 }
 
 @test "unreadable sectors: found to the sector, zeros in the stream, bad in the list, exit 4" {

@@ -21,9 +21,9 @@ begin() {
 	wait $pid || true
 }
 
-# until_checkpoint: an unfinished image that holds at least one checkpoint
+# until_checkpoint: (ALL="": what is in use) an unfinished image that holds at least one checkpoint
 until_checkpoint() {
-	ISOMORPH_FAULTY="disk.img=read-bps=8000000" "$isomorph" capture -q --all --no-verify disk.img disk.zst &
+	ISOMORPH_FAULTY="disk.img=read-bps=8000000" "$isomorph" capture -q ${ALL---all} --no-verify disk.img disk.zst &
 	local pid=$!
 	for ((i = 0; i < 400; i++)); do
 		[ "$(stat -c %s disk.zst.part 2>/dev/null || echo 0)" -gt 10000000 ] && break
@@ -47,6 +47,32 @@ until_checkpoint() {
 	diff <(reader extents disk.zst) <(reader extents whole.zst)
 	isomorph verify -q disk.zst
 	zstd -dcq disk.zst | cmp - disk.img
+}
+
+@test "the same of a capture of what is in use; one whose file system was written to meanwhile is refused" {
+	truncate -s 1300M disk.img
+	printf 'label: gpt\n,1030M,L\n,200M,L\n' | sfdisk -q disk.img
+	mkdir -p one two
+	head -c 8000000 /dev/urandom >one/file
+	head -c 6000000 /dev/urandom >two/file
+	truncate -s 1030M one.part
+	truncate -s 200M two.part
+	mkfs.ext4 -q -F -d one one.part
+	mkfs.ext4 -q -F -d two two.part
+	dd if=one.part of=disk.img bs=1M seek=1 conv=notrunc,sparse status=none
+	dd if=two.part of=disk.img bs=1M seek=1031 conv=notrunc,sparse status=none
+	isomorph capture -q --no-verify disk.img whole.zst
+	ALL="" until_checkpoint
+	cp disk.zst.part kept.zst.part
+	run -0 isomorph capture disk.img disk.zst
+	[[ $output == *"its first 1073741824 bytes"* ]]
+	[ "$(reader tree disk.zst)" = "$(reader tree whole.zst)" ]
+	diff <(reader extents disk.zst) <(reader extents whole.zst)
+	isomorph verify -q disk.zst
+	debugfs -w -R 'rm file' two.part 2>/dev/null
+	dd if=two.part of=disk.img bs=1M seek=1031 conv=notrunc status=none
+	run -5 isomorph capture -q disk.img kept.zst
+	[[ $output == *"has been written to since"* ]]
 }
 
 @test "a byte of the part that is kept has changed on the disk: refused, and the byte is named; --restart begins anew" {
