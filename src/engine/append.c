@@ -478,11 +478,12 @@ static int append_open(struct append *a, const struct capture *cap)
 	                      : native_writer_new(&cap->info, &sink, spool, &a->writer, err);
 	if (status < 0)
 		return status;
-	a->n_ring = MIN(2 * (size_t)MIN(want, (unsigned)WORKERS_MAX) + 2, RING_MAX);
+	want = MIN(want, (unsigned)WORKERS_MAX);
+	a->n_ring = MIN(2 * (size_t)want + 2, RING_MAX);
 	a->ring = calloc(a->n_ring, sizeof(*a->ring));
 	if (!a->ring)
 		return ism_error_oom(err);
-	while (a->n_workers < MIN(want, (unsigned)WORKERS_MAX)) {
+	while (a->n_workers < want) {
 		if (pthread_create(&a->workers[a->n_workers], NULL, worker_main, a) != 0)
 			return ism_error_set(err, -EAGAIN, NULL, ISM_NO_OFFSET,
 			                     "cannot start a thread");
