@@ -160,7 +160,8 @@ enum cursor_result cursor_next(struct cursor *c, struct pool *pool, unsigned tim
 			return result;
 		if (c->extent.kind == ISM_EXTENT_UNUSED && c->zero_unused)
 			c->extent.kind = ISM_EXTENT_ZERO;
-		if (c->extent.kind != ISM_EXTENT_UNUSED && c->extent.kind != ISM_EXTENT_SKIPPED)
+		if (c->extent.kind != ISM_EXTENT_UNUSED && c->extent.kind != ISM_EXTENT_SKIPPED &&
+		    !(c->extent.kind == ISM_EXTENT_BAD && c->leave_bad))
 			break;
 		uint64_t end = c->extent.offset + c->extent.len;
 

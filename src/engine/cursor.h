@@ -16,12 +16,13 @@
 struct cursor {
 	struct medium *source;
 	bool zero_unused; /* what the source leaves out comes as zeros */
+	bool leave_bad;   /* what the source's own source could not give is left out too */
 	uint64_t offset;
 	struct ism_extent extent;
 	uint64_t unused;
 	uint64_t bad;
 	uint64_t first_bad; /* valid when bad > 0 */
-	uint64_t read_end; /* bytes; behind the last byte that was read */
+	uint64_t read_end;  /* bytes; behind the last byte that was read */
 	bool ended;
 };
 

@@ -91,6 +91,7 @@ static int read_source(struct ism_job *job, struct ism_error *err)
 
 	c->source = job->source;
 	c->zero_unused = job->shared.unused == ISM_UNUSED_ZERO;
+	c->leave_bad = job->options.verb == ISM_VERB_VERIFY;
 	for (;;) {
 		struct piece *piece = NULL;
 		enum cursor_result result;

@@ -582,6 +582,7 @@ static int start_own_pace(struct runner *r)
 		return ism_error_oom(&r->report.error);
 	r->cursor = (struct cursor){ .source = r->shared->source,
 		                     .zero_unused = r->shared->unused == ISM_UNUSED_ZERO,
+		                     .leave_bad = !r->policy.write,
 		                     .offset = r->next_offset };
 	r->own_pace = true;
 	return 0;

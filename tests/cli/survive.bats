@@ -70,6 +70,14 @@ field() {
 	[ "$(field 'd["error"]["offset"]')" = $((58 * 1048576)) ]
 }
 
+@test "verify-of-an-image-with-bad-places: they are nobody's bytes, so they are not compared" {
+	head -c 8M /dev/urandom >disk
+	ISOMORPH_FAULTY="disk=read-error@3M+4096" run -4 "$iso" capture --all --quiet disk image.zst
+	run -0 "$iso" verify --quiet image.zst disk
+	printf x | dd of=disk bs=1 seek=$((3 * 1048576 + 4096)) conv=notrunc status=none
+	run -3 "$iso" verify --quiet image.zst disk
+}
+
 @test "delta-where-nothing-differs: it is flushed all the same, and the report says how it was read" {
 	head -c 8M /dev/urandom >image
 	cp image target
