@@ -147,10 +147,11 @@ static int look_at_image(struct ism_job *job, struct ism_error *err)
 }
 
 /* Bytes of the source that are read, known only if they are. */
-static uint64_t mapped_bytes(struct medium *m)
+static uint64_t mapped_bytes(struct medium *m, uint64_t *ret_bad)
 {
 	uint64_t sum = 0, offset = 0;
 
+	*ret_bad = 0;
 	if (m->size == ISM_SIZE_UNKNOWN || !m->ops->next_extent)
 		return m->size;
 	while (offset < m->size) {
@@ -160,9 +161,23 @@ static uint64_t mapped_bytes(struct medium *m)
 			return m->size;
 		if (e.kind != ISM_EXTENT_UNUSED && e.kind != ISM_EXTENT_SKIPPED)
 			sum += e.len;
+		if (e.kind == ISM_EXTENT_BAD)
+			*ret_bad += e.len;
 		offset += e.len;
 	}
 	return sum;
+}
+
+/* A disk as source: a copy of one that changes meanwhile would be of no moment at all. */
+static int check_source_disk(const struct ism_job *job, struct ism_error *err)
+{
+	CLEANUP(target_freep) struct target *t = NULL;
+	int r;
+
+	if (job->options.verb != ISM_VERB_WRITE || strcmp(job->facts.carrier, "device") != 0)
+		return 0;
+	r = target_resolve(job->options.source, &t, err);
+	return r < 0 ? r : source_check(t, err);
 }
 
 /* Every local file of this job: none of them may lie on a target. */
@@ -342,6 +357,7 @@ static void note_policy(struct ism_job *job)
 static void fill_plan(struct ism_job *job)
 {
 	struct ism_plan *p = &job->plan;
+	uint64_t bad = 0;
 
 	p->verb = job->options.verb;
 	p->source = job->options.source ? job->source->name : NULL;
@@ -352,7 +368,12 @@ static void fill_plan(struct ism_job *job)
 	p->as = "raw";
 	p->kind = job->kind;
 	p->size = job->source->size;
-	p->mapped = mapped_bytes(job->source);
+	p->mapped = mapped_bytes(job->source, &bad);
+	if (bad && is_writing(job))
+		job_note(
+			job,
+			"%llu bytes could not be read when the image was made: they are zeros in it",
+			(unsigned long long)bad);
 	p->targets = job->plan_targets;
 	p->n_targets = job->alone ? 0 : job->n_targets;
 	note_policy(job);
@@ -400,7 +421,9 @@ static int plan(struct ism_job *job, struct ism_error *err)
 		r = collect_keep(job, err);
 	if (r < 0)
 		return r;
-	if (job->options.verb == ISM_VERB_CAPTURE || job->options.verb == ISM_VERB_CLONE)
+	r = check_source_disk(job, err);
+	if (r == 0 &&
+	    (job->options.verb == ISM_VERB_CAPTURE || job->options.verb == ISM_VERB_CLONE))
 		r = capture_plan(job, err);
 	if (r < 0)
 		return r;

@@ -326,3 +326,21 @@ holds() {
 	run -5 "$iso" write --yes image "$disk"
 	says "read-only"
 }
+
+@test "a disk that is mounted for writing is no source: a copy of it would be of no moment" {
+	truncate -s 16M source.img
+	mkfs.ext4 -q source.img
+	source=$(losetup --find --show source.img)
+	later loop "$source"
+	a_disk 32M
+	before=$(sum "$disk")
+	mkdir -p mounted
+	later mount "$PWD/mounted"
+	mount "$source" mounted
+	run -5 "$iso" write --yes --as raw "$source" "$disk"
+	[[ $output == *"is mounted at"* ]]
+	umount mounted
+	[ "$(sum "$disk")" = "$before" ]
+	run -0 "$iso" write --yes --as raw "$source" "$disk"
+	cmp -n 16777216 "$source" "$disk"
+}
