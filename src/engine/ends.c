@@ -8,11 +8,6 @@
 
 static const _Alignas(MEDIUM_BUFFER_ALIGN) uint8_t zeros[PIECE_LEN];
 
-static const uint8_t *piece_bytes(const struct piece *piece)
-{
-	return piece->data ? piece->data : zeros;
-}
-
 /* Where the part of the last MiB starts that is wiped; the size if none is. */
 static uint64_t tail_from(const struct runner *r)
 {
@@ -101,7 +96,7 @@ static int range_differs(struct runner *r, const uint8_t *want, size_t len, uint
 static int held_differ(struct runner *r, struct piece **held, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		int status = range_differs(r, piece_bytes(held[i]), held[i]->len, held[i]->offset);
+		int status = range_differs(r, piece_data(held[i]), held[i]->len, held[i]->offset);
 
 		if (status != 0)
 			return status;
@@ -160,7 +155,7 @@ static int write_head_part(struct runner *r, bool first_block)
 
 		if (to == from)
 			continue;
-		status = runner_io(r, LANE_WRITE, piece_bytes(piece) + from, to - from,
+		status = runner_io(r, LANE_WRITE, piece_data(piece) + from, to - from,
 		                   piece->offset + from);
 		if (status == 0) {
 			atomic_fetch_add(&r->written, to - from);
@@ -174,7 +169,7 @@ static int write_head_part(struct runner *r, bool first_block)
 		const struct piece *piece = r->head[i];
 		size_t from = first_block ? 0 : first_block_part(r, piece);
 
-		status = readback_range(r, piece_bytes(piece) + from, piece->len - from,
+		status = readback_range(r, piece_data(piece) + from, piece->len - from,
 		                        piece->offset + from);
 	}
 	return status;
@@ -189,7 +184,7 @@ static int note_ends(struct runner *r)
 	if (!r->undo)
 		return 0;
 	for (size_t i = 0; i < r->n_head && status == 0; i++)
-		status = undo_note_new(r->undo, r->head[i]->offset, piece_bytes(r->head[i]),
+		status = undo_note_new(r->undo, r->head[i]->offset, piece_data(r->head[i]),
 		                       r->head[i]->len, &r->report.error);
 	if (status == 0 && size > from)
 		status = undo_note_new(r->undo, from, zeros, (size_t)(size - from),

@@ -177,6 +177,13 @@ struct piece *piece_copy(const struct piece *piece)
 	return copy;
 }
 
+const uint8_t *piece_data(const struct piece *piece)
+{
+	static const _Alignas(MEDIUM_BUFFER_ALIGN) uint8_t zeros[PIECE_LEN];
+
+	return piece->data ? piece->data : zeros;
+}
+
 struct piece *piece_ref(struct piece *piece)
 {
 	atomic_fetch_add(&piece->refs, 1);

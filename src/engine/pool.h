@@ -52,6 +52,8 @@ struct piece *piece_get(struct pool *pool, unsigned timeout_ms);
 struct piece *piece_zero(uint64_t offset, size_t len);
 /** piece_copy() - the same in memory of its own, for what is held long; NULL when out of memory */
 struct piece *piece_copy(const struct piece *piece);
+/** piece_data() - its bytes; of zeros too */
+const uint8_t *piece_data(const struct piece *piece);
 struct piece *piece_ref(struct piece *piece);
 /** piece_put() - one user less; NULL is allowed */
 void piece_put(struct piece *piece);

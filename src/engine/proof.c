@@ -299,10 +299,8 @@ int proof_check_file(struct ism_job *job, const struct ism_observer *o, struct i
 
 void proof_see(struct ism_job *job, const struct piece *piece)
 {
-	static const uint8_t zeros[PIECE_LEN];
-
 	if (job->proof.wanted && !job->proof.proven)
-		hash_update(job->proof.decoded, piece->data ? piece->data : zeros, piece->len);
+		hash_update(job->proof.decoded, piece_data(piece), piece->len);
 }
 
 int proof_finish(struct ism_job *job, struct ism_error *err)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* One target of a running job: its thread, its queue, its verdict. runner.c moves the data, ends.c
- * keeps the promise that a half-written target never looks whole, readback.c proves what is on the
- * medium. */
+/* One target of a running job: its thread, its queue, its verdict. runner.c moves the data,
+ * requests.c keeps what is in flight, ends.c keeps the promise that a half-written target never
+ * looks whole, readback.c proves what is on the medium. */
 #ifndef ENGINE_RUNNER_H
 #define ENGINE_RUNNER_H
 
@@ -152,6 +152,19 @@ int runner_next_piece(struct runner *r, unsigned timeout_ms, struct piece **ret)
 /** runner_await_source() - until the whole source was read and proven */
 int runner_await_source(struct runner *r);
 void runner_phase(struct runner *r, enum ism_phase phase, uint64_t total);
+/** runner_stop_code() - -ETIMEDOUT when it was given up, -ECANCELED when the user stopped it */
+int runner_stop_code(struct runner *r);
+/** runner_wait_failed() - it is to end: *ret gets the reason */
+bool runner_wait_failed(struct runner *r, int *ret);
+/** runner_add_record() - these bytes were written and are to be read back */
+int runner_add_record(struct runner *r, uint64_t offset, size_t len, uint64_t digest);
+/** runner_write_pending() - write the pieces that were found to differ; before the very first the
+ * ends are wiped */
+int runner_write_pending(struct runner *r);
+/** runner_compare_piece() - start reading what the target holds there (reference taken over) */
+int runner_compare_piece(struct runner *r, struct piece *piece);
+/** runner_has_slot() - another request can be started without waiting */
+bool runner_has_slot(struct runner *r);
 /** runner_drain() - wait until nothing is in flight; differences found meanwhile stay pending */
 int runner_drain(struct runner *r);
 /** runner_calm() - wait for what is in flight, after a failure too; false if it does not come back
