@@ -7,7 +7,8 @@
 #include "boot/media.h"
 #include "engine/job.h"
 
-#define STARVED_MS     200 /* others wait so long for a buffer that one holds */
+#define WAIT_MS        2   /* at a time, for a buffer */
+#define STARVED_MS     200 /* others waited so long in all for buffers that one holds */
 #define ZERO_QUEUE_MAX 256 /* pieces without buffers in a queue at most */
 
 bool job_target_is_live(const struct job_target *t)
@@ -21,9 +22,10 @@ static bool is_fed(const struct job_target *t)
 	return job_target_is_live(t) && !atomic_load(&t->runner->detach);
 }
 
-/* One target holds all the buffers while another has nothing to do: from now on it reads for
- * itself. */
-static void detach_laggard(struct ism_job *job)
+/* No buffer is free. One target holds them while another has nothing to do, and that for some time
+ * now: from here on it reads for itself. Short waits add up, or a target that is a little slower
+ * would set the pace of all. */
+static void detach_laggard(struct ism_job *job, unsigned *starved_ms)
 {
 	struct job_target *laggard = NULL;
 	size_t longest = 0;
@@ -42,7 +44,11 @@ static void detach_laggard(struct ism_job *job)
 			laggard = t;
 		}
 	}
-	if (starved && laggard) {
+	if (!starved || !laggard)
+		return;
+	*starved_ms += WAIT_MS;
+	if (*starved_ms >= STARVED_MS) {
+		*starved_ms = 0;
 		atomic_store(&laggard->runner->detach, true);
 		/* At once, not when it comes round to it: it may hang in its device. */
 		queue_close(&laggard->runner->queue);
@@ -88,6 +94,7 @@ static int read_source(struct ism_job *job, struct ism_error *err)
 {
 	bool must_hash = job->proof.wanted && !job->proof.proven;
 	struct cursor *c = &job->cursor;
+	unsigned starved_ms = 0;
 
 	c->source = job->source;
 	c->zero_unused = job->shared.unused == ISM_UNUSED_ZERO;
@@ -104,14 +111,14 @@ static int read_source(struct ism_job *job, struct ism_error *err)
 			usleep(1000);
 			continue;
 		}
-		result = cursor_next(c, job->shared.pool, STARVED_MS, &piece, err);
+		result = cursor_next(c, job->shared.pool, WAIT_MS, &piece, err);
 		if (result == CURSOR_ERROR)
 			return err->code;
 		if (result == CURSOR_END)
 			return 0;
 		if (result == CURSOR_WAIT) {
 			if (!job->source->forward)
-				detach_laggard(job);
+				detach_laggard(job, &starved_ms);
 			continue;
 		}
 		if (must_hash)

@@ -119,3 +119,18 @@ field() {
 	[ "$(field 'd["targets"][0]["changed"]')" = True ]
 	run -0 "$iso" verify --quiet image.zst disk
 }
+
+@test "slow-target-beside-a-fast-one: it does not set the pace when the source can be read anywhere" {
+	head -c 60M /dev/urandom >image
+	truncate -s 60M slow.img fast.img
+	ISOMORPH_FAULTY="$PWD/slow.img=write-bps=20M" run -0 --separate-stderr "$iso" write --yes --as raw \
+		--progress=json image slow.img fast.img
+	cmp image slow.img
+	cmp image fast.img
+	printf '%s\n' "$stderr" | /usr/bin/python3 -c '
+import json, sys
+events = [json.loads(line) for line in sys.stdin if line.startswith("{\"event\":\"progress\"")]
+ahead = [e for e in events if e["targets"][1]["phase"] == "done" and e["targets"][0]["phase"] == "writing"]
+assert ahead, "the fast one was never done while the slow one was written"
+assert ahead[0]["targets"][0]["percent"] < 40, ahead[0]'
+}
