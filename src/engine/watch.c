@@ -63,6 +63,18 @@ static const char *state_of(const struct ism_job *job, const struct ism_target_r
 }
 
 /* Take over what the runner says; it has ended, or is never heard of again. */
+/* It never began, or its runner came to a bad end. Whatever forgot to say why must not pass for
+ * success. */
+static void never_done_unsaid(const struct job_target *t, struct ism_target_report *report)
+{
+	const struct runner *r = t->runner;
+	bool failed = !r || !r->started || atomic_load(&r->phase) == ISM_PHASE_FAILED;
+
+	if (failed && !report->error.code && report->mismatch.kind == ISM_MISMATCH_NONE)
+		ism_error_set(&report->error, -EIO, t->target->path, ISM_NO_OFFSET,
+		              "failed, and nothing is known of why");
+}
+
 void job_report_target(struct ism_job *job, struct job_target *t, size_t i)
 {
 	struct ism_target_report *report = &job->target_reports[i];
@@ -99,6 +111,7 @@ void job_report_target(struct ism_job *job, struct job_target *t, size_t i)
 		report->compared = report->equal;
 		report->unused = job->cursor.unused;
 	}
+	never_done_unsaid(t, report);
 	report->path = t->target->path;
 	if (!report->read_back)
 		report->read_back = "none";
